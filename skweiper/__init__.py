@@ -1,0 +1,7 @@
+"""Out-of-distribution detection on precomputed features, in the manner of scikit-learn."""
+
+from skweiper.detector import WeiPerDetector
+from skweiper.presets import PRESETS
+from skweiper.version import __version__
+
+__all__ = ["PRESETS", "WeiPerDetector", "__version__"]

@@ -1,0 +1,156 @@
+"""What all detectors of this library share: labels of known outliers, scores, threshold, labels."""
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils.validation import check_is_fitted
+
+from skweiper.chunks import FeatureRows
+from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
+from skweiper.version import __version__
+
+
+class BaseDetector(OutlierMixin, BaseEstimator):
+    """Base class of all detectors: a detector learns and scores rows, the rest is done here.
+
+    A subclass defines
+
+    - `_fit(rows, labels)`: learn from `FeatureRows` (known outliers already left out) and their
+      labels (None without y); return the scores of the training rows, or of a sample of them;
+    - `_score(rows)`: scores of `FeatureRows`, ndarray of shape (n_samples,), higher = more
+      in-distribution;
+    - `_parameter_constraints`, in scikit-learn's form, for its own parameters.
+    """
+
+    _parameter_constraints = {"contamination": [Interval(Real, 0, 0.5, closed="right")]}
+
+    def fit(self, X, y=None):
+        """Learn the in-distribution from features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite real features.
+        y : array-like of shape (n_samples,), default=None
+            Rows with y == -1 are known outliers and take no part. Any other label, or none,
+            means inlier.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, a hyperparameter out of range, or no inlier in `y`.
+        """
+        self._validate_params()
+        X = check_feature_matrix(X, type(self).__name__)
+        mask = inlier_rows(X, y)
+        check_width_and_names(self, X, reset=True)
+        training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask))
+        self.offset_ = float(np.quantile(training_scores, self.contamination))
+        return self
+
+    def score_samples(self, X):
+        """Score of each sample, higher = more in-distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+        """
+        return self._score(self._checked_rows(X))
+
+    def decision_function(self, X):
+        """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Label of each sample: +1 in-distribution, -1 out-of-distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def calibrate(self, X_id, tpr=0.95):
+        """Set the threshold so that a share of held-out in-distribution samples is accepted.
+
+        Only `offset_` changes.
+
+        Parameters
+        ----------
+        X_id : array-like of shape (n_samples, n_features)
+            In-distribution samples that took no part in `fit`.
+        tpr : float, default=0.95
+            Share in (0, 1] of `X_id` that `predict` must accept, at least: `offset_` is the
+            largest score that reaches it.
+
+        Returns
+        -------
+        self : object
+        """
+        constraints = {"tpr": [Interval(Real, 0, 1, closed="right")]}
+        validate_parameter_constraints(constraints, {"tpr": tpr}, caller_name="calibrate")
+        scores = np.sort(self.score_samples(X_id))
+        # A hair off the product, or rounding would ask for one sample more: 0.95 * 20 > 19.
+        n_accepted = max(1, int(np.ceil(tpr * len(scores) * (1 - 1e-12))))
+        self.offset_ = float(scores[len(scores) - n_accepted])
+        return self
+
+    def _checked_rows(self, X):
+        """The rows of X, checked against what fit saw."""
+        check_is_fitted(self)
+        X = check_feature_matrix(X, type(self).__name__)
+        check_width_and_names(self, X, reset=False)
+        return FeatureRows(X)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skweiper_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        saved = state.pop("_skweiper_version", "unknown")
+        if _major(saved) != _major(__version__):
+            warnings.warn(
+                f"This {type(self).__name__} was saved by skweiper {saved} and is loaded by "
+                f"skweiper {__version__}: its scores may differ. Fit and save it again.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+def _major(version):
+    return version.split(".")[0]
+
+
+def _labels_of(y, mask):
+    """The labels of the rows that take part, or None."""
+    if y is None:
+        return None
+    labels = np.asarray(y.get() if hasattr(y, "get") and hasattr(y, "device") else y)
+    labels = labels.reshape(len(labels))
+    return labels if mask is None else labels[mask]

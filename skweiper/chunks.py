@@ -1,0 +1,134 @@
+"""Rows of a feature matrix, converted chunk by chunk within a memory budget."""
+
+import os
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import cpu_count
+from sklearn import get_config
+from sklearn.utils import gen_batches
+from threadpoolctl import threadpool_limits
+
+from skweiper.validation import check_finite, is_device_array
+
+MEBIBYTE = 2**20
+
+
+def memory_budget():
+    """scikit-learn's `working_memory` setting, in bytes."""
+    return int(get_config()["working_memory"] * MEBIBYTE)
+
+
+def rows_within(budget, bytes_per_row, most):
+    """How many rows of `bytes_per_row` fit `budget` bytes: at least 1, at most `most`."""
+    return int(max(1, min(most, budget // max(1, bytes_per_row))))
+
+
+def row_slices(n_rows, chunk_rows):
+    """Consecutive slices of at most `chunk_rows` rows."""
+    return list(gen_batches(n_rows, chunk_rows))
+
+
+def available_threads():
+    """Threads that this call may use without oversubscribing the machine.
+
+    One where the caller already runs in a thread of its own, or in a joblib or Dask worker that
+    was given one core (they say so through OMP_NUM_THREADS).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return 1
+    granted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return max(1, min(cpu_count(), int(granted))) if granted.isdigit() else cpu_count()
+
+
+def one_blas_thread():
+    """Limit BLAS to one thread while our own threads run; only ever from the main thread.
+
+    The limit belongs to the process, so two callers that set and restore it in turn could leave
+    it at one for good.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return threadpool_limits(limits=1, user_api="blas")
+    return nullcontext()
+
+
+def map_in_order(work, items, n_threads):
+    """Yield `work(item)` for every item, in order, computed by `n_threads` threads.
+
+    No more than `n_threads` + 1 results wait at any time, so memory does not grow with the number
+    of items.
+    """
+    if n_threads == 1 or len(items) == 1:
+        yield from map(work, items)
+        return
+    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+        waiting = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """The rows of a checked feature matrix that take part, converted when asked for.
+
+    Attributes
+    ----------
+    X : ndarray, memory map, DataFrame or device array of shape (n_samples, n_features)
+    row_index : ndarray of shape (len(self),), int, or None
+        Rows of X that take part; None means all.
+    """
+
+    X: object
+    row_index: np.ndarray | None = None
+
+    @classmethod
+    def where(cls, X, mask):
+        """The rows of X where `mask` is true; all of them where it is None."""
+        return cls(X, None if mask is None else np.flatnonzero(mask))
+
+    def __len__(self):
+        return self.X.shape[0] if self.row_index is None else len(self.row_index)
+
+    @property
+    def n_features(self):
+        return self.X.shape[1]
+
+    @property
+    def is_on_device(self):
+        return is_device_array(self.X)
+
+    def raw(self, rows):
+        """Values of a slice of the rows as they came."""
+        chosen = rows if self.row_index is None else self.row_index[rows]
+        return self.X.iloc[chosen].to_numpy() if hasattr(self.X, "iloc") else self.X[chosen]
+
+    def load(self, rows, dtype=np.float32):
+        """A slice of the rows as a finite, C-contiguous array that must not be written to.
+
+        Raises
+        ------
+        ValueError
+            NaN, infinity, or a value that `dtype` cannot hold.
+        """
+        source = self.raw(rows)
+        with np.errstate(over="ignore"):  # an overflow is reported by check_finite, with its place
+            chunk = np.ascontiguousarray(source, dtype=dtype)
+        all_rows = range(len(self)) if self.row_index is None else self.row_index
+        check_finite(chunk, source, all_rows[rows])
+        return chunk
+
+    def take(self, index):
+        """The chosen rows (positions among these rows) as `FeatureRows`."""
+        return FeatureRows(self.X, index if self.row_index is None else self.row_index[index])

@@ -1,0 +1,108 @@
+"""Histogram bins, smoothing and symmetric Kullback-Leibler divergence, as functions of arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+
+class Bins(NamedTuple):
+    """`n_bins` equal bins on the closed interval [`low`, `high`].
+
+    A value v belongs to bin floor((v - low) * scale); `high` itself belongs to the last bin.
+    Values outside the interval belong to no bin.
+    """
+
+    low: float
+    high: float
+    n_bins: int
+
+    @property
+    def scale(self):
+        """Bins per unit of value."""
+        return self.n_bins / (self.high - self.low)
+
+    @property
+    def edges(self):
+        """The n_bins + 1 bin edges, ndarray of shape (n_bins + 1,)."""
+        return np.linspace(self.low, self.high, self.n_bins + 1)
+
+
+def bins_over(value_range, n_bins):
+    """Bins over a (smallest, largest) pair of finite values.
+
+    A range of width zero (constant features) is widened around its value, as `numpy.histogram`
+    does, by at least one half and by enough for single precision to tell its two ends apart.
+
+    Parameters
+    ----------
+    value_range : (float, float)
+        Smallest and largest value.
+    n_bins : int
+        Number of bins.
+
+    Returns
+    -------
+    Bins
+    """
+    low, high = float(value_range[0]), float(value_range[1])
+    resolution = np.finfo(np.float32).eps * max(abs(low), abs(high), np.finfo(np.float32).tiny)
+    if high - low <= resolution:
+        half_width = max(0.5, 4 * resolution)
+        low, high = low - half_width, high + half_width
+    return Bins(low, high, int(n_bins))
+
+
+def smooth(density, window):
+    """Mean over a sliding window of bins, edge bins repeated (DESIGN: T_s).
+
+    Parameters
+    ----------
+    density : ndarray of shape (..., n_bins)
+        Densities or counts.
+    window : int
+        Width s of the window in bins: (s - 1) // 2 bins to the left of each bin, the bin itself,
+        and the rest to the right. 1 leaves the density as it is.
+
+    Returns
+    -------
+    ndarray of shape (..., n_bins), float64
+    """
+    # SciPy puts the longer half of an even window on the left; the paper's code, on the right.
+    origin = -1 if window % 2 == 0 else 0
+    return uniform_filter1d(
+        density, window, axis=-1, output=np.float64, mode="nearest", origin=origin
+    )
+
+
+def with_floor(density, epsilon):
+    """(density + epsilon), renormalised to sum one over the last axis."""
+    raised = density + epsilon
+    return raised / raised.sum(axis=-1, keepdims=True)
+
+
+def symmetric_kl(p, q, epsilon):
+    """Symmetric Kullback-Leibler divergence of two densities on the same bins, in nats.
+
+    Both are raised by `epsilon` and renormalised, so that empty bins are allowed:
+    sum over bins of (p - q) * (ln p - ln q). Zero if and only if the raised densities agree.
+
+    Parameters
+    ----------
+    p, q : ndarray of shape (..., n_bins)
+        Densities, broadcast against each other.
+    epsilon : float
+        Positive constant added to every bin.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        In [0, inf).
+
+    References
+    ----------
+    Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
+    Projections", NeurIPS 2024, section 3.3. https://arxiv.org/abs/2405.17164
+    """
+    p, q = with_floor(p, epsilon), with_floor(q, epsilon)
+    return np.sum((p - q) * (np.log(p) - np.log(q)), axis=-1)

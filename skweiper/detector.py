@@ -1,0 +1,380 @@
+"""WeiPerDetector: the paper's algorithm as a scikit-learn outlier detector."""
+
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skweiper.base import BaseDetector
+from skweiper.chunks import memory_budget, rows_within
+from skweiper.density import bins_over, smooth, symmetric_kl
+from skweiper.engines.select import DEVICES, ENGINES, select_engine
+from skweiper.head import check_head, head_from_classifier
+from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks, value_ranges
+from skweiper.perturbation import PROJECTIONS, Perturbation
+from skweiper.score_parameter import HasScoreParameter
+from skweiper.scores import LOGIT_SCORES
+from skweiper.statistics import MeanDensity
+
+LARGEST_SEED = np.iinfo(np.int32).max
+BYTES_PER_KEPT_BIN = 4
+
+
+class KLDTerms(NamedTuple):
+    """The terms of the WeiPer+KLD score, each an ndarray of shape (n_samples,)."""
+
+    feature_divergence: np.ndarray
+    logit_divergence: np.ndarray
+    msp: np.ndarray
+
+
+class WeiPerDetector(HasScoreParameter, BaseDetector):
+    r"""Out-of-distribution detector by weight perturbations of class projections (WeiPer).
+
+    The rows of a classifier's final layer are perturbed `n_repeats` times,
+    :math:`\tilde w_{ic} = w_c + \delta \|w_c\| u_{ic}` with random directions u. A sample is
+    scored by how its features and its perturbed logits are distributed ("kld"), or by the mean of
+    a logit score over the perturbed logit spaces ("msp", "energy", ...). Higher scores mean more
+    in-distribution; `predict` gives +1 (ID) and -1 (OOD).
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class (PyTorch's `nn.Linear.weight`,
+        scikit-learn's `coef_`). None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros. It is not perturbed.
+    score : {"kld", "msp", "max_logit", "energy", "entropy", "gen"} or callable, default="kld"
+        "kld" is WeiPer+KLD: minus the divergence of the sample's densities from training, plus
+        the mean maximum softmax probability. Any other name, or a callable from logits of shape
+        (..., n_classes) to scores of shape (...), higher = more in-distribution, is averaged
+        over the perturbed logits; `functools.partial` sets its options, as in
+        `partial(skweiper.scores.energy, temperature=2)`. Read it by `get_params()["score"]`:
+        `detector.score(X, y)` is, as everywhere in scikit-learn, a method (here, the AUROC).
+    projection : {"implicit", "explicit", "random"}, default="implicit"
+        "explicit" draws the directions and multiplies, as published: cost
+        O(n_repeats n_classes n_features) per sample. "implicit" draws from the distribution
+        that the perturbed logits of a sample have, by Latin hypercube: cost
+        O(n_classes (n_features + n_repeats)) per sample, lower variance over seeds. "random" is
+        the paper's ablation: directions of length `delta` alone; the head gives only their number.
+    n_repeats : int, default=100
+        Perturbations per class, r. In [1, inf).
+    delta : float, default=2.0
+        Length of a perturbation relative to its weight's. In [0, inf); 0 leaves the logits as
+        they are.
+    n_bins : int, default=100
+        Bins of each histogram, over the range seen in training. In [2, inf).
+    smoothing : int, default=4
+        Window of the moving average over feature bins. In [1, inf); 1 smooths nothing.
+    smoothing_perturbed : int, default=15
+        Window of the moving average over bins of perturbed logits. In [1, inf).
+    lambda_1 : float, default=1.0
+        Weight of the divergence of the perturbed logits. In [0, inf).
+    lambda_2 : float, default=1.0
+        Weight of the mean maximum softmax probability. In [0, inf).
+    epsilon : float, default=0.01
+        Added to every bin of the feature densities. In (0, inf).
+    epsilon_perturbed : float, default=0.025
+        Added to every bin of the densities of perturbed logits. In (0, inf).
+    contamination : float, default=0.05
+        Share of the training samples to fall below the threshold. In (0, 0.5].
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute. "auto" computes where X lives.
+    engine : {"auto", "numpy", "numba"}, default="auto"
+        What computes on the CPU. "auto" is numba where it is installed.
+    random_state : int, RandomState instance or None, default=None
+        Draws the perturbations (and the subsample behind `offset_`, where one is needed), in
+        `fit` only. Pass an int for reproducible results.
+    verbose : int, default=0
+        1 shows a progress bar over chunks (needs rich).
+
+    Attributes
+    ----------
+    head_ : Head
+        Checked copy of weight and bias.
+    perturbation_ : Perturbation
+        Head, projection, delta, repeats and seed: all that determines the perturbed logits.
+    feature_range_, logit_range_ : ndarray of shape (2,)
+        Smallest and largest training value of the features and perturbed logits; "kld" only.
+    feature_density_, logit_density_ : ndarray of shape (n_bins,)
+        Mean training densities in both spaces; "kld" only.
+    offset_ : float
+        Threshold on the scores: the quantile `contamination` of the training scores (of a
+        uniform subsample where their counts exceed scikit-learn's `working_memory`).
+    perturbed_weight_ : ndarray of shape (n_repeats, n_classes, n_features)
+        The perturbed weights, rebuilt from the seed; not with the implicit projection.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string names in all columns.
+
+    Notes
+    -----
+    Computation is in single precision and in chunks within scikit-learn's `working_memory`.
+    Parameters changed by `set_params` after `fit` ask for a new `fit`.
+
+    References
+    ----------
+    Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
+    Projections", NeurIPS 2024. https://arxiv.org/abs/2405.17164
+
+    Examples
+    --------
+    >>> from skweiper import WeiPerDetector
+    >>> from skweiper.datasets import load_clinc150
+    >>> data = load_clinc150()
+    >>> detector = WeiPerDetector(data.weight, data.bias, random_state=0).fit(data.train)
+    >>> detector.predict(data.test_oos).shape
+    (1000,)
+    """
+
+    _parameter_constraints = {
+        **BaseDetector._parameter_constraints,
+        "score": [StrOptions({"kld", *LOGIT_SCORES}), callable],
+        "projection": [StrOptions(set(PROJECTIONS))],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "delta": [Interval(Real, 0, None, closed="left")],
+        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "smoothing": [Interval(Integral, 1, None, closed="left")],
+        "smoothing_perturbed": [Interval(Integral, 1, None, closed="left")],
+        "lambda_1": [Interval(Real, 0, None, closed="left")],
+        "lambda_2": [Interval(Real, 0, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "epsilon_perturbed": [Interval(Real, 0, None, closed="neither")],
+        "device": [StrOptions(set(DEVICES))],
+        "engine": [StrOptions(set(ENGINES))],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        weight=None,
+        bias=None,
+        *,
+        score="kld",
+        projection="implicit",
+        n_repeats=100,
+        delta=2.0,
+        n_bins=100,
+        smoothing=4,
+        smoothing_perturbed=15,
+        lambda_1=1.0,
+        lambda_2=1.0,
+        epsilon=0.01,
+        epsilon_perturbed=0.025,
+        contamination=0.05,
+        device="auto",
+        engine="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.weight = weight
+        self.bias = bias
+        self.score = score
+        self.projection = projection
+        self.n_repeats = n_repeats
+        self.delta = delta
+        self.n_bins = n_bins
+        self.smoothing = smoothing
+        self.smoothing_perturbed = smoothing_perturbed
+        self.lambda_1 = lambda_1
+        self.lambda_2 = lambda_2
+        self.epsilon = epsilon
+        self.epsilon_perturbed = epsilon_perturbed
+        self.contamination = contamination
+        self.device = device
+        self.engine = engine
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def from_classifier(cls, classifier, **params):
+        """Detector on the final layer of a fitted scikit-learn classifier.
+
+        Parameters
+        ----------
+        classifier : estimator
+            Fitted linear classifier, or `MLPClassifier`, whose last layer is taken: then X is
+            `skweiper.head.penultimate_features(classifier, inputs)`.
+        **params : dict
+            Further parameters of the constructor.
+
+        Returns
+        -------
+        WeiPerDetector
+            Not yet fitted.
+        """
+        weight, bias = head_from_classifier(classifier)
+        return cls(weight, bias, **params)
+
+    def _fit(self, rows, labels):
+        random_state = check_random_state(self.random_state)
+        self.head_ = check_head(self.weight, self.bias, rows.n_features)
+        self.perturbation_ = Perturbation(
+            head=self.head_,
+            projection=self.projection,
+            delta=float(self.delta),
+            n_repeats=int(self.n_repeats),
+            seed=int(random_state.randint(LARGEST_SEED)),
+        )
+        self._block_cache = BlockCache()
+        space = self._space(rows)
+        if self._uses_densities:
+            self._learn_ranges(rows, space)
+        sampled = self._offset_sample(len(rows), random_state)
+        return self._learn_densities(rows, space, sampled)
+
+    def _learn_ranges(self, rows, space):
+        feature_range, logit_range = value_ranges(rows, space, self.verbose)
+        self.feature_range_ = feature_range.as_array()
+        self.logit_range_ = logit_range.as_array()
+        if not np.isfinite(self.logit_range_).all():
+            raise ValueError(
+                "The perturbed logits of X overflow float32. Rescale X and weight together, "
+                f"or lower delta={self.delta}."
+            )
+
+    def _offset_sample(self, n_samples, random_state):
+        """Rows whose scores set the threshold: all whose counts fit the budget, or a sample."""
+        bytes_per_row = 2 * self.n_bins * BYTES_PER_KEPT_BIN if self._uses_densities else 8
+        n_sampled = rows_within(memory_budget() // 4, bytes_per_row, n_samples)
+        if n_sampled == n_samples:
+            return np.arange(n_samples)
+        return np.sort(random_state.choice(n_samples, n_sampled, replace=False))
+
+    def _learn_densities(self, rows, space, sampled):
+        """One pass: mean densities of all rows, and the scores of the sampled ones."""
+        request = self._request()
+        features = MeanDensity(self.n_bins, rows.n_features)
+        logits = MeanDensity(self.n_bins, space.logits_per_sample)
+        kept = []
+        chunks = measured_chunks(rows, space, request, _as_is, self.verbose, "fit")
+        for chunk, measured in chunks:
+            if self._uses_densities:
+                features.update(measured.feature_counts[0])
+                logits.update(measured.logit_counts[0])
+            first, last = np.searchsorted(sampled, [chunk.start, chunk.stop])
+            kept.append(measured.take(sampled[first:last] - chunk.start))
+        if self._uses_densities:
+            self.feature_density_ = space.engine.to_host(features.density)
+            self.logit_density_ = space.engine.to_host(logits.density)
+        return np.concatenate([space.engine.to_host(self._score_measured(part)) for part in kept])
+
+    def _score(self, rows):
+        return self._map_rows(rows, self._score_measured)
+
+    def score_components(self, X):
+        """The terms of each sample's score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        DataFrame of n_samples rows, with the index of X where X is a DataFrame
+            For "kld" the columns feature_divergence and logit_divergence (in nats, in [0, inf),
+            higher = farther from training) and msp (in [1 / n_classes, 1]); the score is
+            -(feature_divergence + lambda_1 logit_divergence - lambda_2 msp). Otherwise one
+            column, the score.
+        """
+        rows = self._checked_rows(X)
+        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
+        if self._uses_densities:
+            terms = self._map_rows(rows, lambda measured: np.stack(self._terms(measured), axis=1))
+            return pd.DataFrame(terms, columns=KLDTerms._fields, index=index)
+        name = self._score_parameter if isinstance(self._score_parameter, str) else "score"
+        return pd.DataFrame({name: self._score(rows)}, index=index)
+
+    def densities(self, X):
+        """Unsmoothed densities of each sample in both spaces.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Bunch
+            `feature` and `logit`, ndarrays of shape (n_samples, n_bins) over equal bins between
+            `feature_range_` and `logit_range_`. A row sums to one less the share of values
+            outside the training range.
+        """
+        rows = self._checked_rows(X)
+        if not self._uses_densities:
+            raise ValueError(f"densities need score='kld', got score={self._score_parameter!r}.")
+        both = self._map_rows(rows, lambda measured: np.stack(self._densities(measured), axis=1))
+        return Bunch(feature=both[:, 0], logit=both[:, 1])
+
+    @property
+    def perturbed_weight_(self):
+        if not hasattr(self, "perturbation_"):
+            raise AttributeError("perturbed_weight_ is there after fit.")
+        if self.perturbation_.projection == "implicit":
+            raise AttributeError(
+                "The implicit projection draws no weights; pass projection='explicit'."
+            )
+        return np.concatenate([block.weight for block in self.perturbation_.blocks(np.inf)])
+
+    @property
+    def _uses_densities(self):
+        return isinstance(self._score_parameter, str) and self._score_parameter == "kld"
+
+    def _space(self, rows):
+        engine = select_engine(self.engine)
+        return PerturbedSpace(self.perturbation_, engine, self._block_cache)
+
+    def _request(self):
+        if not self._uses_densities:
+            return Request(scores=(self._score_parameter,))
+        return Request(
+            feature_bins=(bins_over(self.feature_range_, self.n_bins),),
+            logit_bins=(bins_over(self.logit_range_, self.n_bins),),
+            scores=("msp",),
+        )
+
+    def _map_rows(self, rows, finish):
+        """finish(measured) of all rows, concatenated."""
+        space = self._space(rows)
+        chunks = measured_chunks(rows, space, self._request(), finish, self.verbose, "score")
+        return np.concatenate([space.engine.to_host(part) for _, part in chunks])
+
+    def _score_measured(self, measured):
+        """Scores from measurements (DESIGN section 2; equation 9 of the paper)."""
+        if not self._uses_densities:
+            return measured.score_means[0]
+        terms = self._terms(measured)
+        return -(
+            terms.feature_divergence
+            + self.lambda_1 * terms.logit_divergence
+            - self.lambda_2 * terms.msp
+        )
+
+    def _densities(self, measured):
+        n_values = self.perturbation_.n_repeats * self.head_.n_classes
+        return (
+            measured.feature_counts[0] / self.n_features_in_,
+            measured.logit_counts[0] / n_values,
+        )
+
+    def _terms(self, measured):
+        feature_density, logit_density = self._densities(measured)
+        return KLDTerms(
+            symmetric_kl(
+                self.feature_density_, smooth(feature_density, self.smoothing), self.epsilon
+            ),
+            symmetric_kl(
+                self.logit_density_,
+                smooth(logit_density, self.smoothing_perturbed),
+                self.epsilon_perturbed,
+            ),
+            measured.score_means[0],
+        )
+
+
+def _as_is(measured):
+    return measured

@@ -1,0 +1,292 @@
+"""The final layer of a classifier: checked weight and bias, and where to get them from."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.special import expit
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+HIDDEN_ACTIVATIONS = MappingProxyType(
+    {
+        "identity": lambda values: values,
+        "tanh": np.tanh,
+        "logistic": expit,
+        "relu": lambda values: np.maximum(values, 0),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A final layer: `logits = features @ weight.T + bias`.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_classes, n_features), float64, or None
+        None is the identity: the features already are logits.
+    bias : ndarray of shape (n_classes,), float64
+    """
+
+    weight: np.ndarray | None
+    bias: np.ndarray
+
+    @property
+    def n_classes(self):
+        return self.bias.shape[0]
+
+    @property
+    def n_features(self):
+        return self.n_classes if self.weight is None else self.weight.shape[1]
+
+    @property
+    def norms(self):
+        """Euclidean norm of each class's weight, ndarray of shape (n_classes,)."""
+        if self.weight is None:
+            return np.ones(self.n_classes)
+        return np.linalg.norm(self.weight, axis=1)
+
+    @property
+    def matrix(self):
+        """The weight with the identity written out, ndarray of shape (n_classes, n_features)."""
+        return np.eye(self.n_classes) if self.weight is None else self.weight
+
+    def logits(self, features):
+        """Unperturbed logits, ndarray of shape (n_samples, n_classes) in the features' dtype."""
+        if self.weight is None:
+            return features
+        weight = self.weight.astype(features.dtype, copy=False)
+        return features @ weight.T + self.bias.astype(features.dtype, copy=False)
+
+
+def _as_host_array(array):
+    """A NumPy array of a tensor-like: moved off its gradient and device by its own methods."""
+    for step in ("detach", "cpu"):
+        if hasattr(array, step):
+            array = getattr(array, step)()
+    if issparse(array):
+        return array.toarray()
+    if hasattr(array, "get") and hasattr(array, "__cuda_array_interface__"):
+        return array.get()
+    return array.numpy() if hasattr(array, "numpy") else np.asarray(array)
+
+
+def _real_array(array, name, shape):
+    """Float64 copy of `array`, refused with its name where it is not finite and real."""
+    array = _as_host_array(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must be a real numeric array of shape {shape}, got dtype {array.dtype}. "
+            "Pass the final layer's parameters as plain numbers."
+        )
+    # A copy: the fitted head must not change when the caller's array does.
+    array = np.array(array, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} contains NaN or infinity. The final layer's parameters must be finite; "
+            "check the file or training run they come from."
+        )
+    return array
+
+
+def _check_weight(weight):
+    weight = _real_array(weight, "weight", "(n_classes, n_features)")
+    if weight.ndim != 2 or 0 in weight.shape:
+        raise ValueError(
+            "weight must have shape (n_classes, n_features), one row per class, "
+            f"got shape {weight.shape}."
+        )
+    return weight
+
+
+def _check_bias(bias, n_classes):
+    if bias is None:
+        return np.zeros(n_classes)
+    bias = _real_array(bias, "bias", "(n_classes,)")
+    if bias.shape != (n_classes,):
+        raise ValueError(
+            f"bias must have shape ({n_classes},), one entry per row of weight, "
+            f"got shape {bias.shape}."
+        )
+    return bias
+
+
+def _check_width(weight, n_features):
+    if weight.shape[1] == n_features:
+        return
+    message = (
+        f"X has {n_features} features, but weight has shape {weight.shape} "
+        f"(n_classes, n_features) and expects {weight.shape[1]} features as input."
+    )
+    if weight.shape[0] == n_features:
+        message += (
+            " X is as wide as there are classes: if it holds logits, pass weight=None; if "
+            "weight is (n_features, n_classes), pass weight.T."
+        )
+    raise ValueError(message + " Pass the penultimate features that feed this layer.")
+
+
+def check_head(weight, bias, n_features):
+    """The final layer as a checked `Head`.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features) or None
+        One row per class (PyTorch's `nn.Linear.weight`, scikit-learn's `coef_`). None: the
+        features already are logits.
+    bias : array-like of shape (n_classes,) or None
+        None means zeros. Must be None where `weight` is.
+    n_features : int
+        Width of the features that the layer receives.
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, NaN or infinity, or a bias without a weight.
+    TypeError
+        Arrays that are not real numbers.
+    """
+    if weight is None:
+        if bias is not None:
+            raise ValueError(
+                "bias was given without weight. Pass both, or neither if X already holds logits."
+            )
+        return Head(None, np.zeros(n_features))
+    weight = _check_weight(weight)
+    bias = _check_bias(bias, weight.shape[0])
+    _check_width(weight, n_features)
+    return Head(weight, bias)
+
+
+def _two_class_rows(weight, bias):
+    """One decision row w, b as two rows -+w/2, -+b/2: their softmax is the sigmoid of w.x + b."""
+    return np.vstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+
+
+def _linear_layer(classifier):
+    """Weight and bias of a fitted classifier's last linear map, before any expansion."""
+    if hasattr(classifier, "coefs_"):
+        return classifier.coefs_[-1].T, classifier.intercepts_[-1]
+    if hasattr(classifier, "coef_"):
+        weight = np.atleast_2d(_as_host_array(classifier.coef_))
+        # scikit-learn stores a scalar intercept_ when fit_intercept=False.
+        return weight, np.broadcast_to(np.ravel(classifier.intercept_), (weight.shape[0],))
+    raise TypeError(
+        f"A head can be taken from a fitted linear classifier (coef_, intercept_) or an "
+        f"MLPClassifier, got {type(classifier).__name__}. Take the last step of a Pipeline as "
+        "pipeline[-1], or pass weight and bias directly."
+    )
+
+
+def head_from_classifier(classifier):
+    """Final layer of a fitted scikit-learn classifier.
+
+    Parameters
+    ----------
+    classifier : estimator
+        Fitted linear classifier (`coef_`, `intercept_`) or `MLPClassifier`, of which the last
+        layer is taken: its inputs are `penultimate_features(classifier, X)`.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_classes, n_features)
+    bias : ndarray of shape (n_classes,)
+        A binary classifier's one row w, b becomes two rows, -w/2, -b/2 and w/2, b/2. The softmax
+        of the two logits is the logistic function of the classifier's decision.
+
+    Raises
+    ------
+    TypeError
+        The classifier has no linear layer, or is a multilabel or one-against-one classifier.
+    """
+    if is_classifier(classifier):
+        check_is_fitted(classifier)
+    weight, bias = _linear_layer(classifier)
+    classes = getattr(classifier, "classes_", None)
+    multilabel = getattr(classifier, "out_activation_", None) == "logistic" and len(bias) > 1
+    if weight.shape[0] == 1 and not multilabel:
+        return _two_class_rows(weight, bias)
+    if (
+        multilabel
+        or isinstance(classes, list)
+        or (classes is not None and len(classes) != weight.shape[0])
+    ):
+        raise TypeError(
+            f"{type(classifier).__name__} has {weight.shape[0]} linear rows that do not stand for "
+            "one class each (multilabel or one-against-one). Pass weight and bias directly."
+        )
+    return np.array(weight), np.array(bias)
+
+
+def _linear_keys(state, prefix):
+    """The (weight, bias) keys of the only two-dimensional weight under `prefix`."""
+    weights = [
+        key
+        for key, value in state.items()
+        if key.startswith(prefix) and key.split(".")[-1] == "weight" and len(value.shape) == 2
+    ]
+    if len(weights) != 1:
+        raise ValueError(
+            f"The state dict has {len(weights)} two-dimensional weights under prefix={prefix!r}, "
+            f"expected one; found {weights or sorted(state)}. Name the final layer, "
+            "for example prefix='fc.'."
+        )
+    return weights[0], weights[0][: -len("weight")] + "bias"
+
+
+def head_from_torch(layer, prefix=""):
+    """Final layer of a PyTorch `nn.Linear` or a state dict, without importing torch.
+
+    Parameters
+    ----------
+    layer : nn.Linear or mapping of str to tensor
+        The layer itself, its `state_dict()`, or a whole model's state dict together with `prefix`.
+    prefix : str, default=""
+        Start of the final layer's keys in a state dict, such as `"fc."`.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_classes, n_features)
+    bias : ndarray of shape (n_classes,)
+        Zeros for a layer without bias.
+
+    Raises
+    ------
+    ValueError
+        The state dict holds no, or more than one, two-dimensional weight under `prefix`.
+    """
+    if hasattr(layer, "weight"):
+        weight, bias = layer.weight, getattr(layer, "bias", None)
+    else:
+        weight_key, bias_key = _linear_keys(layer, prefix)
+        weight, bias = layer[weight_key], layer.get(bias_key)
+    weight = _check_weight(weight)
+    return weight, _check_bias(bias, weight.shape[0])
+
+
+def penultimate_features(mlp, X):
+    """Activations of an MLPClassifier's last hidden layer, the input of its head.
+
+    Parameters
+    ----------
+    mlp : MLPClassifier
+        Fitted.
+    X : array-like of shape (n_samples, n_features_in)
+        Inputs as for `mlp.predict`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, mlp.hidden_layer_sizes[-1])
+    """
+    check_is_fitted(mlp, "coefs_")
+    activation = HIDDEN_ACTIVATIONS[mlp.activation]
+    features = validate_data(mlp, X, reset=False)
+    for weight, bias in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
+        features = activation(features @ weight + bias)
+    return features

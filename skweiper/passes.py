@@ -1,0 +1,244 @@
+"""Passes over the rows of a feature matrix: load a chunk, measure it, hand on what is asked.
+
+Memory: half the budget belongs to the drawn perturbation, which is kept between calls if it fits;
+the other half to the chunks in flight. A perturbation that does not fit is drawn again block by
+block, over as many rows at a time as their counts allow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skweiper.chunks import available_threads, map_in_order, memory_budget, row_slices, rows_within
+from skweiper.progress import track
+from skweiper.statistics import ValueRange
+
+CHUNK_ROWS = 512
+"""Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
+BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
+BYTES_PER_LOGIT = 12
+BYTES_PER_BIN = 64  # integer counts, and the float64 temporaries of the divergence
+
+
+class Request(NamedTuple):
+    """What to measure on every sample.
+
+    Attributes
+    ----------
+    feature_bins, logit_bins : tuple of Bins
+        Histograms of the features and of the perturbed logits; one array of counts each.
+    scores : tuple of str or callable
+        Logit scores to average over the repeats.
+    """
+
+    feature_bins: tuple = ()
+    logit_bins: tuple = ()
+    scores: tuple = ()
+
+    @property
+    def n_bins(self):
+        return sum(bins.n_bins for bins in self.feature_bins + self.logit_bins)
+
+
+class Measured(NamedTuple):
+    """The measurements of some rows.
+
+    Attributes
+    ----------
+    feature_counts, logit_counts : list of ndarray of shape (n_samples, n_bins), int32
+    score_means : ndarray of shape (n_scores, n_samples), float64
+    """
+
+    feature_counts: list
+    logit_counts: list
+    score_means: np.ndarray
+
+    def take(self, rows):
+        """The measurements of some of the rows."""
+        return Measured(
+            [counts[rows] for counts in self.feature_counts],
+            [counts[rows] for counts in self.logit_counts],
+            self.score_means[:, rows],
+        )
+
+
+class BlockCache:
+    """A drawn perturbation, ready for an engine, kept between calls.
+
+    Pickling or copying it gives an empty one: the draws are rebuilt from their seed.
+    """
+
+    def __init__(self):
+        self._kept = None
+
+    def __reduce__(self):
+        return BlockCache, ()
+
+    def blocks(self, perturbation, engine, budget):
+        """The blocks of a perturbation as `engine` wants them; kept if they fit `budget` bytes."""
+        if perturbation.nbytes > budget:
+            return map(engine.prepare, perturbation.blocks(budget // 2))
+        kept = self._kept
+        if kept is None or kept[0] is not perturbation or kept[1] != engine.name:
+            block = engine.prepare(next(perturbation.blocks(budget)))
+            kept = self._kept = (perturbation, engine.name, block)
+        return [kept[2]]
+
+
+class PerturbedSpace:
+    """A perturbation as an engine computes it.
+
+    Parameters
+    ----------
+    perturbation : Perturbation
+    engine : Engine
+    cache : BlockCache
+    """
+
+    def __init__(self, perturbation, engine, cache):
+        self.perturbation = perturbation
+        self.engine = engine
+        self.cache = cache
+
+    @property
+    def fits(self):
+        """Whether all repeats fit their half of the memory budget at once."""
+        return self.perturbation.nbytes <= memory_budget() // 2
+
+    @property
+    def logits_per_sample(self):
+        return self.perturbation.n_repeats * self.perturbation.head.n_classes
+
+    def blocks(self):
+        return self.cache.blocks(self.perturbation, self.engine, memory_budget() // 2)
+
+
+def _chunk_bytes_per_row(space, n_bins):
+    head = space.perturbation.head
+    return (
+        BYTES_PER_FEATURE * head.n_features
+        + BYTES_PER_LOGIT * head.n_classes
+        + BYTES_PER_BIN * n_bins
+    )
+
+
+def chunk_slices(n_rows, space, n_bins=0):
+    """Slices of rows whose chunks, one per thread, fit a quarter of the memory budget."""
+    n_threads = available_threads()
+    budget = memory_budget() // (4 * n_threads)
+    fair_share = max(1, -(-n_rows // n_threads))
+    most = min(CHUNK_ROWS, fair_share)
+    return row_slices(n_rows, rows_within(budget, _chunk_bytes_per_row(space, n_bins), most))
+
+
+def value_ranges(source, space, verbose=0):
+    """Ranges of all features and of all perturbed logits.
+
+    Parameters
+    ----------
+    source : FeatureRows
+    space : PerturbedSpace
+    verbose : int
+
+    Returns
+    -------
+    feature_range, logit_range : ValueRange
+    """
+    slices = chunk_slices(len(source), space)
+    feature_range, logit_range = ValueRange(), ValueRange()
+    for block in space.blocks():
+
+        def chunk_ranges(rows, block=block):
+            features = space.engine.load(source, rows)
+            logits = ValueRange(*space.engine.logit_range(features, block))
+            return ValueRange(float(features.min()), float(features.max())), logits
+
+        results = map_in_order(chunk_ranges, slices, available_threads())
+        for features, logits in track(results, len(slices), "ranges", verbose):
+            feature_range = feature_range.merge(features)
+            logit_range = logit_range.merge(logits)
+    return feature_range, logit_range
+
+
+def measured_chunks(source, space, request, finish, verbose=0, description="samples"):
+    """Yield (rows, finish(measured)) for consecutive slices of all rows, in order.
+
+    Parameters
+    ----------
+    source : FeatureRows
+    space : PerturbedSpace
+    request : Request
+    finish : callable
+        From `Measured` to what the caller wants to keep of a chunk; runs in the worker threads.
+    verbose : int
+    description : str
+        Name of the pass, for the progress bar.
+    """
+    if space.fits:
+        yield from _measure_by_chunk(source, space, request, finish, verbose, description)
+    else:
+        yield from _measure_by_block(source, space, request, finish, verbose, description)
+
+
+def _measure_chunk(source, rows, space, block, request):
+    """Measurements of one chunk in one block; its score sums, not yet means."""
+    features = space.engine.load(source, rows)
+    feature_counts = [space.engine.histogram(features, bins) for bins in request.feature_bins]
+    measurement = space.engine.measure(features, block, request.logit_bins, request.scores)
+    return Measured(feature_counts, measurement.counts, measurement.score_sums)
+
+
+def _measure_by_chunk(source, space, request, finish, verbose, description):
+    """One block holds all repeats: each chunk is measured and finished in one go."""
+    slices = chunk_slices(len(source), space, request.n_bins)
+    (block,) = space.blocks()
+
+    def work(rows):
+        sums = _measure_chunk(source, rows, space, block, request)
+        means = sums.score_means / space.perturbation.n_repeats
+        return rows, finish(sums._replace(score_means=means))
+
+    results = map_in_order(work, slices, available_threads())
+    yield from track(results, len(slices), description, verbose)
+
+
+def _measure_by_block(source, space, request, finish, verbose, description):
+    """The repeats come block by block: counts of many rows are summed over the blocks."""
+    bytes_per_row = BYTES_PER_BIN * request.n_bins + 16 * len(request.scores)
+    stretches = row_slices(
+        len(source), rows_within(memory_budget() // 8, bytes_per_row, len(source))
+    )
+    for stretch in track(stretches, len(stretches), description, verbose):
+        rows = np.arange(stretch.start, stretch.stop)
+        yield stretch, finish(_measure_stretch(source.take(rows), space, request))
+
+
+def _measure_stretch(source, space, request):
+    total = None
+    slices = chunk_slices(len(source), space, request.n_bins)
+    for block in space.blocks():
+
+        def work(rows, block=block):
+            return _measure_chunk(source, rows, space, block, request)
+
+        part = _concatenate(list(map_in_order(work, slices, available_threads())), space.engine.xp)
+        total = part if total is None else _add_repeats(total, part)
+    return total._replace(score_means=total.score_means / space.perturbation.n_repeats)
+
+
+def _concatenate(parts, xp):
+    """Measurements of consecutive rows as one."""
+
+    def stacked(name):
+        columns = zip(*(getattr(part, name) for part in parts), strict=True)
+        return [xp.concatenate(counts) for counts in columns]
+
+    score_means = xp.concatenate([part.score_means for part in parts], axis=1)
+    return Measured(stacked("feature_counts"), stacked("logit_counts"), score_means)
+
+
+def _add_repeats(total, part):
+    """Add further repeats' measurements; the features' counts are the same in every block."""
+    for counts, more in zip(total.logit_counts, part.logit_counts, strict=True):
+        counts += more
+    return total._replace(score_means=total.score_means + part.score_means)

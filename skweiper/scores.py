@@ -1,0 +1,163 @@
+"""Logit scores: one number per sample from its logits, higher = more in-distribution.
+
+Every function reduces the last axis (classes) of an array of logits and accepts NumPy and CuPy
+arrays alike: only operations that both libraries share are used.
+"""
+
+from types import MappingProxyType
+
+import numpy as np
+
+
+def _exp_shifted(logits):
+    """exp(logits - max): free of overflow, at least one entry is 1."""
+    shifted = logits - np.max(logits, axis=-1, keepdims=True)
+    return np.exp(shifted, out=shifted)
+
+
+def softmax(logits):
+    """Softmax probabilities.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (..., n_classes)
+
+    Returns
+    -------
+    ndarray of shape (..., n_classes), in [0, 1], summing to one over the last axis.
+    """
+    probabilities = _exp_shifted(logits)
+    probabilities /= np.sum(probabilities, axis=-1, keepdims=True)
+    return probabilities
+
+
+def msp(logits):
+    """Maximum softmax probability.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (..., n_classes)
+
+    Returns
+    -------
+    ndarray of shape (...), in [1 / n_classes, 1], higher = more in-distribution.
+
+    References
+    ----------
+    Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples
+    in Neural Networks", ICLR 2017. https://arxiv.org/abs/1610.02136
+    """
+    return 1.0 / np.sum(_exp_shifted(logits), axis=-1)
+
+
+def max_logit(logits):
+    """Largest logit.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (..., n_classes)
+
+    Returns
+    -------
+    ndarray of shape (...), unbounded, higher = more in-distribution.
+
+    References
+    ----------
+    Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World Settings", ICML 2022.
+    https://arxiv.org/abs/1911.11132
+    """
+    return np.max(logits, axis=-1)
+
+
+def energy(logits, temperature=1.0):
+    """Negative free energy, T * log(sum(exp(logits / T))).
+
+    Parameters
+    ----------
+    logits : ndarray of shape (..., n_classes)
+    temperature : float, default=1.0
+        T > 0. The smaller, the closer to the largest logit.
+
+    Returns
+    -------
+    ndarray of shape (...), unbounded, higher = more in-distribution.
+
+    References
+    ----------
+    Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020.
+    https://arxiv.org/abs/2010.03759
+    """
+    scaled = logits / temperature
+    largest = np.max(scaled, axis=-1, keepdims=True)
+    scaled -= largest
+    sums = np.sum(np.exp(scaled, out=scaled), axis=-1)
+    return temperature * (np.log(sums) + largest[..., 0])
+
+
+def entropy(logits):
+    """Negative Shannon entropy of the softmax, in nats.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (..., n_classes)
+
+    Returns
+    -------
+    ndarray of shape (...), in [-ln(n_classes), 0], higher = more in-distribution.
+    """
+    shifted = logits - np.max(logits, axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    sums = np.sum(exponentials, axis=-1)
+    exponentials *= shifted
+    # sum p ln p = sum p (shifted - ln sums); p > 0 is never taken the logarithm of.
+    return np.sum(exponentials, axis=-1) / sums - np.log(sums)
+
+
+def gen(logits, gamma=0.1, top_classes=100):
+    """Negative generalised entropy over the most probable classes.
+
+    -sum over the `top_classes` largest p of p**gamma * (1 - p)**gamma.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (..., n_classes)
+    gamma : float, default=0.1
+        Exponent in (0, 1); smaller values weigh improbable classes more.
+    top_classes : int, default=100
+        The paper's M. All classes are used where there are fewer.
+
+    Returns
+    -------
+    ndarray of shape (...), in [-min(top_classes, n_classes), 0], higher = more in-distribution.
+
+    References
+    ----------
+    Liu, Lochman, Zach, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection",
+    CVPR 2023.
+    """
+    probabilities = softmax(logits)
+    n_classes = probabilities.shape[-1]
+    if top_classes < n_classes:
+        cut = n_classes - top_classes
+        probabilities = np.partition(probabilities, cut, axis=-1)[..., cut:]
+    return -np.sum((probabilities * (1.0 - probabilities)) ** gamma, axis=-1)
+
+
+LOGIT_SCORES = MappingProxyType(
+    {"msp": msp, "max_logit": max_logit, "energy": energy, "entropy": entropy, "gen": gen}
+)
+
+
+def logit_score(score):
+    """The function behind the name of a logit score; a callable is its own score.
+
+    Parameters
+    ----------
+    score : str or callable
+        A key of `LOGIT_SCORES`, or a function from logits (n_samples, n_classes) to (n_samples,).
+
+    Returns
+    -------
+    callable
+    """
+    return score if callable(score) else LOGIT_SCORES[score]

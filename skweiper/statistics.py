@@ -1,0 +1,54 @@
+"""What fit learns from the data: ranges and mean densities that merge across chunks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """Smallest and largest value seen. Merging is associative and commutative."""
+
+    low: float = np.inf
+    high: float = -np.inf
+
+    def merge(self, other):
+        """The range of both."""
+        return ValueRange(min(self.low, other.low), max(self.high, other.high))
+
+    def as_array(self):
+        """ndarray of shape (2,): low, high."""
+        return np.array([self.low, self.high])
+
+
+class MeanDensity:
+    """Mean over samples of their densities, kept as exact integer sums of their counts.
+
+    Parameters
+    ----------
+    n_bins : int
+    values_per_sample : int
+        Number of values behind each sample's counts, those outside all bins included.
+    """
+
+    def __init__(self, n_bins, values_per_sample):
+        self.values_per_sample = values_per_sample
+        self.n_samples = 0
+        self.count_sums = np.zeros(n_bins, np.int64)
+
+    def update(self, counts):
+        """Add the counts of some samples, an integer ndarray of shape (n_samples, n_bins)."""
+        self.n_samples += counts.shape[0]
+        self.count_sums += counts.sum(axis=0, dtype=np.int64)
+        return self
+
+    def merge(self, other):
+        """Add another density over the same bins."""
+        self.n_samples += other.n_samples
+        self.count_sums += other.count_sums
+        return self
+
+    @property
+    def density(self):
+        """ndarray of shape (n_bins,), float64; sums to one less the share outside all bins."""
+        return self.count_sums / (self.n_samples * self.values_per_sample)

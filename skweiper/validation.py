@@ -1,0 +1,166 @@
+"""Checks of feature matrices that never read or copy the whole of a large one."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples, validate_data
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
+
+def is_device_array(X):
+    """Whether X lives on a GPU (CuPy and other arrays with the CUDA array interface)."""
+    return hasattr(type(X), "__cuda_array_interface__")
+
+
+def _is_plain_numeric(X):
+    """A 2-D NumPy array (memory-mapped too) of real numbers: used as it is, chunk by chunk."""
+    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
+
+
+def _is_numeric_frame(X):
+    """A pandas DataFrame of real NumPy columns: sliced by rows, converted chunk by chunk."""
+    return hasattr(X, "iloc") and all(
+        isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in X.dtypes
+    )
+
+
+def check_feature_matrix(X, estimator_name="this estimator"):
+    """X as something 2-D and real that `FeatureRows` can slice; values are not looked at.
+
+    NumPy arrays, memory maps, numeric DataFrames and device arrays are returned as they are.
+    Everything else is converted by scikit-learn's `check_array`, whose errors name the remedy.
+    """
+    if issparse(X):
+        raise TypeError(
+            f"Sparse input was passed to {estimator_name}, but dense data is required. "
+            "Use X.toarray() to convert to a dense array."
+        )
+    if is_device_array(X):
+        if X.ndim != 2 or X.dtype.kind not in "fiub":
+            raise ValueError(
+                f"X on the GPU must be a real array of shape (n_samples, n_features), "
+                f"got shape {X.shape} and dtype {X.dtype}."
+            )
+    elif isinstance(X, np.memmap) and X.dtype == object:
+        raise TypeError("X is a memory map of Python objects; save plain numbers instead.")
+    elif not (_is_plain_numeric(X) or _is_numeric_frame(X)):
+        X = check_array(
+            X,
+            dtype="numeric",
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            estimator=estimator_name,
+            input_name="X",
+        )
+    _check_not_empty(X, estimator_name)
+    return X
+
+
+def _check_not_empty(X, estimator_name):
+    n_samples, n_features = X.shape
+    if n_samples == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required "
+            f"by {estimator_name}. Pass at least one row."
+        )
+    if n_features == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required "
+            f"by {estimator_name}."
+        )
+
+
+def check_width_and_names(estimator, X, *, reset):
+    """Record (`reset=True`, in fit) or compare the number and the names of the features."""
+    if not reset:
+        _check_same_width(estimator, X)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def _check_same_width(estimator, X):
+    expected, width = estimator.n_features_in_, X.shape[1]
+    if width == expected:
+        return
+    message = (
+        f"X has {width} features, but {type(estimator).__name__} is expecting {expected} "
+        "features as input."
+    )
+    head = getattr(estimator, "head_", None)
+    if head is not None and head.n_classes == width:
+        message += (
+            f" The head has {width} classes: were logits passed instead of penultimate features?"
+        )
+    raise ValueError(message)
+
+
+def inlier_rows(X, y):
+    """Mask of the rows that are not labelled as known outliers.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or None
+        -1 marks a known outlier; any other value, or None, an inlier.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool, or None
+        None means all rows.
+
+    Raises
+    ------
+    ValueError
+        y has another length, or labels every row -1.
+    """
+    if y is None:
+        return None
+    y = np.asarray(y.get() if is_device_array(y) else y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    n_samples = _num_samples(X)
+    if y.shape[:1] != (n_samples,) or y.ndim > 1:
+        raise ValueError(
+            f"y must have shape ({n_samples},), one label per row of X, got shape {y.shape}. "
+            "Found input variables with inconsistent numbers of samples."
+        )
+    is_inlier = y != -1 if y.dtype.kind in "fiub" else np.array([label != -1 for label in y])
+    if not is_inlier.any():
+        raise ValueError(
+            f"All {n_samples} rows are labelled y == -1 (known outliers), so no row is left to "
+            "fit on. Label in-distribution rows +1, or pass y=None."
+        )
+    return None if is_inlier.all() else is_inlier
+
+
+def check_finite(chunk, source, row_numbers):
+    """Refuse a chunk with NaN, infinity or values beyond single precision.
+
+    Parameters
+    ----------
+    chunk : ndarray of shape (n_rows, n_features), float32 or float64
+        The converted values.
+    source : ndarray of the same shape
+        The values as they came, to tell an infinity from an overflow.
+    row_numbers : sequence of int
+        Row of X behind each row of the chunk, for the message.
+    """
+    # The sum is finite unless an entry is not (or the sum overflows): one cheap pass, no mask.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(chunk)):
+            return
+    is_finite = np.isfinite(chunk)
+    if is_finite.all():
+        return
+    row, column = (int(i[0]) for i in np.nonzero(~is_finite))
+    value = float(source[row, column])
+    if np.isfinite(value):
+        reason = f"a value too large for float32 ({value:g}; the limit is {LARGEST_FLOAT32:g})"
+        remedy = "Rescale the features and the head together."
+    else:
+        reason = "NaN" if np.isnan(value) else "infinity (inf)"
+        remedy = "Remove or repair the row before passing it."
+    raise ValueError(
+        f"Input X contains {reason} at row {row_numbers[row]}, column {column}. {remedy}"
+    )
