@@ -2,6 +2,7 @@
 
 from skweiper.detector import WeiPerDetector
 from skweiper.presets import PRESETS
+from skweiper.space import WeiPerTransformer
 from skweiper.version import __version__
 
-__all__ = ["PRESETS", "WeiPerDetector", "__version__"]
+__all__ = ["PRESETS", "WeiPerDetector", "WeiPerTransformer", "__version__"]

@@ -19,8 +19,14 @@ class Bins(NamedTuple):
 
     @property
     def scale(self):
-        """Bins per unit of value."""
-        return self.n_bins / (self.high - self.low)
+        """Bins per unit of value: the next float32 not below n_bins / (high - low).
+
+        Quantised features (float16 dumps) fall exactly on edges; a scale that were rounded down
+        would put them into the bin below.
+        """
+        exact = self.n_bins / (self.high - self.low)
+        rounded = np.float32(exact)
+        return float(rounded if rounded >= exact else np.nextafter(rounded, np.float32(np.inf)))
 
     @property
     def edges(self):

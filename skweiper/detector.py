@@ -14,12 +14,11 @@ from skweiper.density import bins_over, smooth, symmetric_kl
 from skweiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper.head import check_head, head_from_classifier
 from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks, value_ranges
-from skweiper.perturbation import PROJECTIONS, Perturbation
+from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
 from skweiper.statistics import MeanDensity
 
-LARGEST_SEED = np.iinfo(np.int32).max
 BYTES_PER_KEPT_BIN = 4
 
 
@@ -219,7 +218,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             projection=self.projection,
             delta=float(self.delta),
             n_repeats=int(self.n_repeats),
-            seed=int(random_state.randint(LARGEST_SEED)),
+            seed=draw_seed(random_state),
         )
         self._block_cache = BlockCache()
         space = self._space(rows)

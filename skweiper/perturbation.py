@@ -15,6 +15,7 @@ from skweiper.head import Head
 
 PROJECTIONS = ("implicit", "explicit", "random")
 FLOAT32_BYTES = 4
+LARGEST_SEED = np.iinfo(np.int32).max
 DRAW_BYTES = 3 * 8  # float64 normal draws, their squares, and the directions made of them
 
 
@@ -63,6 +64,11 @@ class ExplicitBlock:
     @property
     def n_classes(self):
         return self.weight.shape[1]
+
+
+def draw_seed(random_state):
+    """The seed of a perturbation, drawn from a `RandomState`."""
+    return int(random_state.randint(LARGEST_SEED))
 
 
 def sphere_marginal_quantile(probability, n_features):

@@ -1,0 +1,146 @@
+"""The WeiPer space as a transformer: features to perturbed logits."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skweiper.chunks import FeatureRows, memory_budget, row_slices
+from skweiper.engines.numpy import NumpyEngine
+from skweiper.head import check_head
+from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
+from skweiper.validation import check_feature_matrix, check_width_and_names
+
+CHUNK_ROWS = 128
+
+
+class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Map penultimate features to perturbed logits, the WeiPer space.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    projection : {"implicit", "explicit", "random"}, default="implicit"
+        As in `WeiPerDetector`. Columns of the implicit projection have each sample's distribution
+        of perturbed logits, but one column is no fixed direction in feature space.
+    n_repeats : int, default=100
+        Perturbations per class. In [1, inf).
+    delta : float, default=2.0
+        Length of a perturbation relative to its weight's. In [0, inf).
+    random_state : int, RandomState instance or None, default=None
+        Draws the perturbations, in `fit` only.
+
+    Attributes
+    ----------
+    head_ : Head
+    perturbation_ : Perturbation
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    References
+    ----------
+    Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
+    Projections", NeurIPS 2024. https://arxiv.org/abs/2405.17164
+
+    Examples
+    --------
+    >>> from skweiper import WeiPerTransformer
+    >>> from skweiper.datasets import load_clinc150
+    >>> data = load_clinc150()
+    >>> space = WeiPerTransformer(data.weight, data.bias, n_repeats=2, random_state=0)
+    >>> space.fit_transform(data.test).shape
+    (2250, 300)
+    """
+
+    _parameter_constraints = {
+        "projection": [StrOptions(set(PROJECTIONS))],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "delta": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        weight=None,
+        bias=None,
+        *,
+        projection="implicit",
+        n_repeats=100,
+        delta=2.0,
+        random_state=None,
+    ):
+        self.weight = weight
+        self.bias = bias
+        self.projection = projection
+        self.n_repeats = n_repeats
+        self.delta = delta
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Check the head against X and draw the perturbations' seed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only its shape and feature names are used.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+        """
+        self._validate_params()
+        X = check_feature_matrix(X, type(self).__name__)
+        check_width_and_names(self, X, reset=True)
+        rows = FeatureRows(X)
+        for chunk in row_slices(len(rows), CHUNK_ROWS):
+            rows.load(chunk)
+        self.head_ = check_head(self.weight, self.bias, rows.n_features)
+        self.perturbation_ = Perturbation(
+            head=self.head_,
+            projection=self.projection,
+            delta=float(self.delta),
+            n_repeats=int(self.n_repeats),
+            seed=draw_seed(check_random_state(self.random_state)),
+        )
+        return self
+
+    def transform(self, X):
+        """Perturbed logits of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_repeats * n_classes), float32
+            Column i * n_classes + c is repeat i of class c.
+        """
+        check_is_fitted(self)
+        X = check_feature_matrix(X, type(self).__name__)
+        check_width_and_names(self, X, reset=False)
+        return self._perturbed_logits(FeatureRows(X))
+
+    def _perturbed_logits(self, rows):
+        engine, n_classes = NumpyEngine(), self.head_.n_classes
+        space = np.empty((len(rows), self._n_features_out), np.float32)
+        first = 0
+        for block in self.perturbation_.blocks(memory_budget() // 2):
+            columns = slice(first, first + block.n_repeats * n_classes)
+            for chunk in row_slices(len(rows), CHUNK_ROWS):
+                logits = engine.perturbed_logits(engine.load(rows, chunk), block)
+                space[chunk, columns] = logits.reshape(len(logits), -1)
+            first = columns.stop
+        return space
+
+    @property
+    def _n_features_out(self):
+        return self.perturbation_.n_repeats * self.head_.n_classes
