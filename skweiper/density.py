@@ -26,7 +26,9 @@ class Bins(NamedTuple):
         """
         exact = self.n_bins / (self.high - self.low)
         rounded = np.float32(exact)
-        return float(rounded if rounded >= exact else np.nextafter(rounded, np.float32(np.inf)))
+        if float(rounded) < exact:
+            rounded = np.nextafter(rounded, np.float32(np.inf))
+        return float(rounded)
 
     @property
     def edges(self):

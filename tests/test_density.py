@@ -46,3 +46,10 @@ def test_a_range_of_width_zero_still_holds_its_value(value):
 def test_an_ordinary_range_is_kept_as_it_is():
     assert bins_over((-1.0, 3.0), 8) == Bins(-1.0, 3.0, 8)
     np.testing.assert_allclose(bins_over((-1.0, 3.0), 8).edges, np.linspace(-1, 3, 9))
+
+
+def test_the_bin_scale_is_a_float32_never_below_the_exact_one():
+    for high in np.random.RandomState(1).uniform(0.1, 100, 200):
+        scale = Bins(0.0, high, 100).scale
+        assert scale == np.float32(scale)
+        assert 100 / high <= scale <= 100 / high * (1 + 1.2e-7)
