@@ -136,11 +136,15 @@ def gen(logits, gamma=0.1, top_classes=100):
     CVPR 2023.
     """
     probabilities = softmax(logits)
+    # 1 - p would cancel for p near one; the sum of all other classes does not.
+    others = np.where(probabilities > 0.5, 0.0, probabilities)
+    rest = np.sum(others, axis=-1, keepdims=True, dtype=probabilities.dtype)
     n_classes = probabilities.shape[-1]
     if top_classes < n_classes:
         cut = n_classes - top_classes
         probabilities = np.partition(probabilities, cut, axis=-1)[..., cut:]
-    return -np.sum((probabilities * (1.0 - probabilities)) ** gamma, axis=-1)
+    complements = np.where(probabilities > 0.5, rest, 1.0 - probabilities)
+    return -np.sum((probabilities * complements) ** gamma, axis=-1)
 
 
 LOGIT_SCORES = MappingProxyType(

@@ -141,6 +141,11 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             first = columns.stop
         return space
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     @property
     def _n_features_out(self):
         return self.perturbation_.n_repeats * self.head_.n_classes

@@ -1,0 +1,135 @@
+"""Each mistake gets one error that names what came and what to do."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import NotFittedError
+
+from skweiper import WeiPerDetector, WeiPerTransformer
+
+
+@pytest.fixture
+def fitted(small):
+    return WeiPerDetector(small["weight"], small["bias"], n_repeats=3).fit(small["X"])
+
+
+def replaced(X, value):
+    X = X.astype(np.float64)
+    X[17, 3] = value
+    return X
+
+
+BAD_X = {
+    "nan": (lambda X: replaced(X, np.nan), ValueError, "NaN at row 17, column 3"),
+    "inf": (lambda X: replaced(X, np.inf), ValueError, r"infinity \(inf\) at row 17, column 3"),
+    "minus inf": (lambda X: replaced(X, -np.inf), ValueError, "row 17, column 3"),
+    "too large": (lambda X: replaced(X, 1e300), ValueError, "too large for float32"),
+    "no rows": (lambda X: X[:0], ValueError, "0 sample"),
+    "no features": (lambda X: X[:, :0], ValueError, "0 feature|X has 0 features"),
+    "sparse": (sp.csr_array, TypeError, "toarray"),
+    "objects": (lambda X: np.full(X.shape, object()), TypeError, "number|float"),
+    "strings": (lambda X: np.full(X.shape, "a"), ValueError, "string|numeric"),
+    "1-D": (lambda X: X[0], ValueError, "Expected 2D array"),
+    "3-D": (lambda X: X[None], ValueError, "dim 3|3"),
+    "complex": (lambda X: X + 1j, ValueError, "Complex data not supported"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_X))
+@pytest.mark.parametrize("method", ["fit", "score_samples", "predict", "densities"])
+def test_bad_features(fitted, small, name, method):
+    make, error, message = BAD_X[name]
+    with pytest.raises(error, match=message):
+        getattr(fitted, method)(make(small["X"]))
+
+
+@pytest.mark.parametrize("name", sorted(BAD_X))
+def test_bad_features_for_the_transformer(small, name):
+    make, error, message = BAD_X[name]
+    with pytest.raises(error, match=message):
+        WeiPerTransformer(small["weight"]).fit(make(small["X"]))
+
+
+def test_the_row_named_counts_left_out_rows(small):
+    X = replaced(small["X"], np.nan)
+    y = np.r_[-np.ones(10), np.ones(50)]
+    with pytest.raises(ValueError, match="row 17"):
+        WeiPerDetector(small["weight"]).fit(X, y)
+
+
+def test_logits_in_place_of_features(fitted, small):
+    logits = small["X"] @ small["weight"].T
+    with pytest.raises(ValueError, match="were logits passed"):
+        fitted.score_samples(logits)
+    with pytest.raises(ValueError, match="if it holds logits, pass weight=None"):
+        WeiPerDetector(small["weight"]).fit(logits)
+
+
+BAD_HEAD = {
+    "nan weight": ({"weight": np.full((5, 12), np.nan)}, ValueError, "weight contains NaN"),
+    "nan bias": ({"weight": np.ones((5, 12)), "bias": [np.nan] * 5}, ValueError, "bias contains"),
+    "flat weight": ({"weight": np.ones(12)}, ValueError, "weight must have shape"),
+    "empty weight": ({"weight": np.ones((0, 12))}, ValueError, "weight must have shape"),
+    "transposed": ({"weight": np.ones((12, 5))}, ValueError, "expects 5 features"),
+    "long bias": ({"weight": np.ones((5, 12)), "bias": np.ones(6)}, ValueError, r"bias .*\(5,\)"),
+    "only bias": ({"bias": np.ones(5)}, ValueError, "bias was given without weight"),
+    "text": ({"weight": [["a"] * 12]}, TypeError, "weight must be a real numeric array"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_HEAD))
+def test_bad_heads(small, name):
+    params, error, message = BAD_HEAD[name]
+    with pytest.raises(error, match=message):
+        WeiPerDetector(**params).fit(small["X"])
+
+
+BAD_PARAMS = [
+    ("score", "mps"), ("score", 3), ("projection", "both"), ("n_repeats", 0), ("n_repeats", 1.5),
+    ("delta", -0.1), ("delta", np.nan), ("n_bins", 1), ("n_bins", 10.0), ("smoothing", 0),
+    ("smoothing_perturbed", 0), ("lambda_1", -1), ("lambda_2", -1), ("epsilon", 0),
+    ("epsilon_perturbed", 0), ("contamination", 0), ("contamination", 0.51), ("device", "gpu"),
+    ("engine", "torch"), ("random_state", "seed"), ("verbose", -1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_PARAMS)
+def test_hyperparameters_out_of_range(small, name, value):
+    detector = WeiPerDetector(small["weight"], **{name: value})
+    with pytest.raises((ValueError, TypeError), match=f"'{name}' parameter of WeiPerDetector"):
+        detector.fit(small["X"])
+
+
+def test_all_rows_known_outliers(small):
+    with pytest.raises(ValueError, match="All 60 rows are labelled y == -1"):
+        WeiPerDetector(small["weight"]).fit(small["X"], -np.ones(60))
+
+
+def test_labels_of_another_length(small):
+    with pytest.raises(ValueError, match=r"y must have shape \(60,\)"):
+        WeiPerDetector(small["weight"]).fit(small["X"], np.ones(59))
+
+
+def test_scoring_before_fit(small):
+    with pytest.raises(NotFittedError, match="not fitted"):
+        WeiPerDetector(small["weight"]).score_samples(small["X"])
+
+
+@pytest.mark.parametrize("tpr", [0, 1.01, "all"])
+def test_calibration_level_out_of_range(fitted, small, tpr):
+    with pytest.raises((ValueError, TypeError), match="'tpr' parameter of calibrate"):
+        fitted.calibrate(small["X"], tpr=tpr)
+
+
+def test_densities_without_densities(small):
+    detector = WeiPerDetector(small["weight"], score="msp", n_repeats=2).fit(small["X"])
+    with pytest.raises(ValueError, match="densities need score='kld'"):
+        detector.densities(small["X"])
+
+
+def test_the_callers_arrays_are_left_alone(small):
+    X, weight = small["X"].copy(), small["weight"].copy()
+    X.setflags(write=False)
+    weight.setflags(write=False)
+    WeiPerDetector(weight, n_repeats=3).fit(X).predict(X)
+    np.testing.assert_array_equal(X, small["X"])

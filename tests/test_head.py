@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC, LinearSVC
+
+from skweiper import WeiPerDetector
+from skweiper.head import head_from_classifier, head_from_torch, penultimate_features
+from skweiper.scores import softmax
+
+
+@pytest.fixture(params=[2, 4], ids=["binary", "multiclass"])
+def problem(request):
+    return make_classification(200, 8, n_informative=6, n_classes=request.param, random_state=0)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
+def test_the_head_of_a_network_gives_its_probabilities(problem, activation):
+    X, y = problem
+    mlp = MLPClassifier((7, 5), activation=activation, max_iter=20, random_state=0).fit(X, y)
+    weight, bias = head_from_classifier(mlp)
+    features = penultimate_features(mlp, X)
+    assert features.shape == (200, 5)
+    np.testing.assert_allclose(
+        softmax(features @ weight.T + bias), mlp.predict_proba(X), atol=1e-10
+    )
+
+
+def test_the_head_of_logistic_regression_gives_its_probabilities(problem):
+    X, y = problem
+    classifier = LogisticRegression().fit(X, y)
+    weight, bias = head_from_classifier(classifier)
+    np.testing.assert_allclose(
+        softmax(X @ weight.T + bias), classifier.predict_proba(X), atol=1e-10
+    )
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        RidgeClassifier(),
+        LinearSVC(),
+        SGDClassifier(random_state=0),
+        LogisticRegression(fit_intercept=False),
+    ],
+    ids=lambda classifier: type(classifier).__name__,
+)
+def test_any_linear_classifier_predicts_by_its_head(problem, classifier):
+    X, y = problem
+    weight, bias = head_from_classifier(classifier.fit(X, y))
+    np.testing.assert_array_equal(np.argmax(X @ weight.T + bias, axis=1), classifier.predict(X))
+
+
+def test_sparse_coefficients_are_taken(problem):
+    X, y = problem
+    dense = SGDClassifier(random_state=0).fit(X, y)
+    expected = head_from_classifier(dense)
+    for part, same in zip(head_from_classifier(dense.sparsify()), expected, strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_a_detector_from_a_classifier(problem):
+    X, y = problem
+    detector = WeiPerDetector.from_classifier(LogisticRegression().fit(X, y), score="msp")
+    assert detector.fit(X).head_.n_classes == len(np.unique(y))
+    assert detector.get_params()["score"] == "msp"
+
+
+def test_classifiers_without_one_row_per_class(problem):
+    X, y = problem
+    with pytest.raises(TypeError, match="fitted linear classifier"):
+        head_from_classifier(OneVsRestClassifier(LogisticRegression()).fit(X, y))
+    with pytest.raises(NotFittedError):
+        head_from_classifier(LogisticRegression())
+    if len(np.unique(y)) > 2:
+        with pytest.raises(TypeError, match="one-against-one"):
+            head_from_classifier(SVC(kernel="linear").fit(X, y))
+
+
+class Tensor:
+    """As much of a torch tensor as a head needs: numpy() only off the gradient and the device."""
+
+    def __init__(self, array, attached=True):
+        self.array, self.attached = np.asarray(array, np.float32), attached
+
+    @property
+    def shape(self):
+        return self.array.shape
+
+    def detach(self):
+        return Tensor(self.array, attached=False)
+
+    def cpu(self):
+        return self
+
+    def numpy(self):
+        if self.attached:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+        return self.array
+
+
+class Linear:
+    def __init__(self, weight, bias):
+        self.weight, self.bias = Tensor(weight), None if bias is None else Tensor(bias)
+
+
+WEIGHT, BIAS = np.arange(6.0).reshape(2, 3), np.array([1.0, -1.0])
+
+
+def test_a_torch_layer():
+    weight, bias = head_from_torch(Linear(WEIGHT, BIAS))
+    np.testing.assert_array_equal(weight, WEIGHT)
+    np.testing.assert_array_equal(bias, BIAS)
+    np.testing.assert_array_equal(head_from_torch(Linear(WEIGHT, None))[1], [0, 0])
+
+
+def test_a_torch_state_dict():
+    state = {
+        "conv.weight": Tensor(np.ones((2, 3, 4, 4))),
+        "hidden.weight": Tensor(np.ones((3, 3))),
+        "fc.weight": Tensor(WEIGHT),
+        "fc.bias": Tensor(BIAS),
+    }
+    weight, bias = head_from_torch(state, prefix="fc.")
+    np.testing.assert_array_equal(weight, WEIGHT)
+    np.testing.assert_array_equal(bias, BIAS)
+    with pytest.raises(ValueError, match=r"2 two-dimensional weights .* prefix='fc\.'"):
+        head_from_torch(state)
+
+
+def test_a_head_of_tensors_goes_straight_into_the_detector():
+    layer = Linear(WEIGHT, BIAS)
+    X = np.random.RandomState(0).normal(size=(20, 3))
+    detector = WeiPerDetector(layer.weight, layer.bias, random_state=0).fit(X)
+    expected = WeiPerDetector(WEIGHT, BIAS, random_state=0).fit(X).score_samples(X)
+    np.testing.assert_array_equal(detector.score_samples(X), expected)

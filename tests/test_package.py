@@ -1,0 +1,45 @@
+"""The package as a whole: docstrings, data, imports."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpydoc.docscrape import ClassDoc
+
+import skweiper
+from skweiper.datasets import load_clinc150
+
+OPTIONAL = ("numba", "matplotlib", "rich", "typer", "cupy", "dask", "torch", "pyarrow", "h5py")
+
+
+def test_import_needs_no_optional_package():
+    code = f"import sys, skweiper; print([name for name in {OPTIONAL!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("estimator", [skweiper.WeiPerDetector, skweiper.WeiPerTransformer])
+def test_documented_defaults_are_the_real_ones(estimator):
+    documented = {p.name: p.type for p in ClassDoc(estimator)["Parameters"]}
+    signature = inspect.signature(estimator).parameters
+    assert set(documented) == set(signature)
+    for name, parameter in signature.items():
+        stated = re.search(r"default=(.+)$", documented[name]).group(1)
+        assert stated.strip('"') == str(parameter.default)
+
+
+def test_clinc150_is_complete_and_its_licence_travels():
+    data = load_clinc150()
+    assert data.train.shape == (3750, 256) and data.weight.shape == (150, 256)
+    assert "CC BY 3.0" in data.DESCR and "Apache-2.0" in data.DESCR
+    predicted = np.argmax(data.test @ data.weight.T + data.bias, axis=1)
+    assert np.mean(predicted == data.test_label) == pytest.approx(0.951, abs=1e-3)
+
+
+def test_clinc150_as_one_problem():
+    X, y = load_clinc150(return_X_y=True)
+    assert X.shape == (3250, 256)
+    assert [(y == 1).sum(), (y == -1).sum()] == [2250, 1000]
