@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" \
-		"scikit-learn==1.6.*" "numpy==2.0.*" "scipy==1.13.*" "pandas==2.2.*"
+		"scikit-learn==1.6.*" "numpy==2.0.*" "scipy==1.13.*" "pandas==2.2.*" "pytest==8.*"
 	touch $@
 
 demo: $(VENV)/.installed
