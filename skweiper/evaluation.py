@@ -1,0 +1,113 @@
+"""Several detectors side by side on the same data, with their times."""
+
+from time import perf_counter
+
+import pandas as pd
+from sklearn.base import clone
+
+from skweiper.metrics import ood_report, scores_of
+
+
+def _fitted(detector, seed, X, y):
+    """A fitted clone, and the seconds its fit took."""
+    detector = clone(detector)
+    if seed is not None and "random_state" in detector.get_params():
+        detector.set_params(random_state=seed)
+    start = perf_counter()
+    detector.fit(X, y)
+    return detector, perf_counter() - start
+
+
+def _scored(detector, X_id, ood, covariate_shifted):
+    """Scores of all sets as keywords of `ood_report`, and the seconds they took."""
+    start = perf_counter()
+    scores = {
+        "scores_id": scores_of(detector, X_id),
+        "scores_ood": {name: scores_of(detector, X) for name, X in ood.items()},
+    }
+    if covariate_shifted is not None:
+        scores["scores_covariate_shifted"] = scores_of(detector, covariate_shifted)
+    return scores, perf_counter() - start
+
+
+def compare(
+    detectors,
+    X_train,
+    X_id,
+    ood,
+    groups=None,
+    covariate_shifted=None,
+    *,
+    y_train=None,
+    seeds=None,
+    n_boot=0,
+    confidence=0.95,
+    seed=None,
+):
+    """Fit several detectors on the same data and report on each.
+
+    Parameters
+    ----------
+    detectors : dict of str to estimator
+        Detectors by the name to show, with `score_samples`, higher = more in-distribution. They
+        are cloned.
+    X_train : array-like of shape (n_train, n_features)
+        In-distribution samples to fit on.
+    X_id : array-like of shape (n_id, n_features)
+        In-distribution samples to evaluate on.
+    ood : dict of str to array-like of shape (n_ood, n_features)
+        OOD data sets by name.
+    groups : dict of str to list of str, default=None
+        Names of the data sets of each group, as {"near": [...], "far": [...]}.
+    covariate_shifted : array-like of shape (n_shifted, n_features), default=None
+        Covariate-shifted ID samples: they add rows of the full spectrum.
+    y_train : array-like of shape (n_train,), default=None
+        Labels of the training samples, for detectors that use them.
+    seeds : iterable of int, default=None
+        Fit once with each as `random_state`; a detector without that parameter is fitted once.
+        None leaves `random_state` as it is.
+    n_boot : int, default=0
+        Bootstrap samples behind the intervals; 0 gives none.
+    confidence : float, default=0.95
+        Coverage of the intervals, in (0, 1).
+    seed : int, RandomState instance or None, default=None
+        Draws the bootstrap samples.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `skweiper.metrics.ood_report` for each detector and seed, after the columns
+        `detector`, `seed` (missing where none was set), `fit_seconds` and `score_seconds` (wall
+        time; of scoring, all samples of all sets together).
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from skweiper import WeiPerDetector
+    >>> from skweiper.datasets import load_clinc150
+    >>> from skweiper.evaluation import compare
+    >>> data = load_clinc150()
+    >>> detectors = {
+    ...     "WeiPer+KLD": WeiPerDetector(data.weight, data.bias, n_repeats=5),
+    ...     "forest": IsolationForest(n_estimators=10),
+    ... }
+    >>> table = compare(detectors, data.train, data.test, {"oos": data.test_oos}, seeds=[0])
+    >>> table.query("level == 'dataset'").detector.tolist()
+    ['WeiPer+KLD', 'forest']
+    """
+    seeds = [None] if seeds is None else list(seeds)
+    reports = []
+    for name, detector in detectors.items():
+        is_seeded = "random_state" in detector.get_params()
+        for fit_seed in seeds if is_seeded else [None]:
+            fitted, fit_seconds = _fitted(detector, fit_seed, X_train, y_train)
+            scores, score_seconds = _scored(fitted, X_id, ood, covariate_shifted)
+            report = ood_report(
+                **scores, groups=groups, n_boot=n_boot, confidence=confidence, seed=seed
+            )
+            report.insert(0, "detector", name)
+            report.insert(1, "seed", pd.array([fit_seed] * len(report), dtype="Int64"))
+            report.insert(2, "fit_seconds", fit_seconds)
+            report.insert(3, "score_seconds", score_seconds)
+            reports.append(report)
+    return pd.concat(reports, ignore_index=True)
