@@ -1,0 +1,14 @@
+"""Choosing hyperparameters without leakage: splits, searches, labels and synthetic outliers."""
+
+from skweiper.model_selection.inlier_only import InlierOnly
+from skweiper.model_selection.labels import as_inlier_labels
+from skweiper.model_selection.splits import OODSplit, train_validation_split_for_ood
+from skweiper.model_selection.weiper_cv import WeiPerDetectorCV
+
+__all__ = [
+    "InlierOnly",
+    "OODSplit",
+    "WeiPerDetectorCV",
+    "as_inlier_labels",
+    "train_validation_split_for_ood",
+]

@@ -1,0 +1,133 @@
+"""InlierOnly: keep known outliers out of the fit of any estimator."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skweiper.model_selection.labels import as_inlier_labels
+from skweiper.validation import inlier_rows
+
+
+def _estimator_has(method):
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
+
+
+class InlierOnly(MetaEstimatorMixin, BaseEstimator):
+    """Fit an estimator on the rows that are not labelled as outliers.
+
+    For detectors and transformers of other libraries in cross-validation and searches with OOD
+    rows: `make_pipeline(InlierOnly(StandardScaler()), InlierOnly(IsolationForest()))`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Detector or transformer.
+    convention : {"sklearn", "pyod"}, default="sklearn"
+        "pyod": the estimator's `decision_function` is higher for outliers and its `predict` is
+        1 for them; both are turned to scikit-learn's direction.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        Fitted clone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skweiper.model_selection import InlierOnly
+    >>> X, y = np.array([[1.0], [3.0], [100.0]]), [1, 1, -1]
+    >>> InlierOnly(StandardScaler()).fit(X, y).estimator_.mean_
+    array([2.])
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit"])],
+        "convention": [StrOptions({"sklearn", "pyod"})],
+    }
+
+    def __init__(self, estimator, *, convention="sklearn"):
+        self.estimator = estimator
+        self.convention = convention
+
+    def fit(self, X, y=None):
+        """Fit on the rows with y != -1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            -1 marks known outliers. The labels of the others are passed on.
+
+        Returns
+        -------
+        self : object
+        """
+        self._validate_params()
+        mask = inlier_rows(X, y)
+        if mask is not None:
+            rows = np.flatnonzero(mask)
+            X, y = _safe_indexing(X, rows), _safe_indexing(np.asarray(y), rows)
+        self.estimator_ = clone(self.estimator)
+        if y is None:
+            self.estimator_.fit(X)
+        else:
+            self.estimator_.fit(X, y)
+        return self
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """The estimator's decision, negative = OOD."""
+        check_is_fitted(self)
+        decision = self.estimator_.decision_function(X)
+        return self.estimator_.threshold_ - decision if self.convention == "pyod" else decision
+
+    @available_if(_estimator_has("score_samples"))
+    def score_samples(self, X):
+        """The estimator's score."""
+        check_is_fitted(self)
+        return self.estimator_.score_samples(X)
+
+    @available_if(_estimator_has("predict"))
+    def predict(self, X):
+        """The estimator's prediction; +1 ID and -1 OOD from detectors of either convention."""
+        check_is_fitted(self)
+        labels = self.estimator_.predict(X)
+        return as_inlier_labels(labels, "pyod") if self.convention == "pyod" else labels
+
+    @available_if(_estimator_has("transform"))
+    def transform(self, X):
+        """The estimator's transformation, of all rows."""
+        check_is_fitted(self)
+        return self.estimator_.transform(X)
+
+    @available_if(_estimator_has("transform"))
+    def fit_transform(self, X, y=None):
+        """Fit on the inliers, transform all rows."""
+        return self.fit(X, y).transform(X)
+
+    @available_if(_estimator_has("get_feature_names_out"))
+    def get_feature_names_out(self, input_features=None):
+        """The estimator's output names."""
+        check_is_fitted(self)
+        return self.estimator_.get_feature_names_out(input_features)
+
+    @property
+    def n_features_in_(self):
+        """Number of features the estimator saw in `fit`."""
+        return self.estimator_.n_features_in_
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator) if hasattr(self.estimator, "__sklearn_tags__") else None
+        if inner is not None:
+            tags.estimator_type = inner.estimator_type
+            tags.transformer_tags = inner.transformer_tags
+            tags.input_tags = inner.input_tags
+        return tags

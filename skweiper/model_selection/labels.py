@@ -1,0 +1,45 @@
+"""Labels of other libraries as scikit-learn's +1 (ID) and -1 (OOD)."""
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
+
+CONVENTIONS = ("sklearn", "pyod", "openood")
+
+
+def as_inlier_labels(y, convention="sklearn"):
+    """Labels as +1 (in-distribution) and -1 (out-of-distribution).
+
+    scikit-learn's scorers take the larger label as positive. With {0, 1} and 1 = OOD they would
+    return one minus the AUROC, without a word.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    convention : {"sklearn", "pyod", "openood"}, default="sklearn"
+        "sklearn": +1 inlier, -1 outlier. "pyod": 0 inlier, 1 outlier. "openood": a class label of
+        0 or more for ID samples, -1 for OOD ones.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), int, of +1 and -1
+
+    Raises
+    ------
+    ValueError
+        A value that the convention does not know.
+    """
+    constraints = {"convention": [StrOptions(set(CONVENTIONS))]}
+    validate_parameter_constraints(constraints, {"convention": convention}, "as_inlier_labels")
+    y = np.asarray(y)
+    known = {
+        "sklearn": lambda: np.isin(y, (-1, 1)),
+        "pyod": lambda: np.isin(y, (0, 1)),
+        "openood": lambda: (y >= -1) & (y == np.floor(y)),
+    }[convention]()
+    if not np.all(known):
+        raise ValueError(
+            f"y holds {np.unique(y[~known])[:5].tolist()}, which convention={convention!r} does "
+            f"not know. Name the convention of these labels, one of {CONVENTIONS}."
+        )
+    is_ood = y == 1 if convention == "pyod" else y == -1
+    return np.where(is_ood, -1, 1)

@@ -1,0 +1,155 @@
+"""Splits in which no fit sees an OOD row and no OOD data set is in two test folds."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator, KFold
+
+from skweiper.validation import inlier_rows
+
+
+class OODSplit(BaseCrossValidator):
+    """Cross-validate ID rows; put OOD rows into test folds only.
+
+    The ID rows are split as by `KFold`. Each OOD row is in the test fold of one split and in no
+    training fold. With `groups`, the names of the OOD data sets, whole data sets are dealt to the
+    splits, so that no data set is in two test folds.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        At least 2; with `groups`, at most the number of OOD data sets.
+    shuffle : bool, default=False
+        Shuffle ID rows, OOD rows and data sets before dealing them out.
+    random_state : int, RandomState instance or None, default=None
+        Of the shuffling.
+    ood_in_train : bool, default=False
+        Add the OOD rows of the other splits to the training folds, where a nested search needs
+        them for its own validation: an inner search then never sees the data sets that it is
+        tested on. Only for estimators that leave rows with y == -1 out of `fit`, as all of this
+        library do (wrap others in `InlierOnly`).
+
+    Examples
+    --------
+    >>> from skweiper.model_selection import OODSplit
+    >>> X, y = [[0]] * 6, [1, 1, 1, 1, -1, -1]
+    >>> for train, test in OODSplit(2).split(X, y, groups=["", "", "", "", "mnist", "svhn"]):
+    ...     print(train, test)
+    [2 3] [0 1 4]
+    [0 1] [2 3 5]
+    """
+
+    def __init__(self, n_splits=5, *, shuffle=False, random_state=None, ood_in_train=False):
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.ood_in_train = ood_in_train
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Number of splits."""
+        return self.n_splits
+
+    def split(self, X, y, groups=None):
+        """Yield the training and test row numbers of each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            -1 marks OOD rows.
+        groups : array-like of shape (n_samples,), default=None
+            Data set of each OOD row; entries of ID rows are not looked at.
+
+        Yields
+        ------
+        train, test : ndarray of int
+
+        Raises
+        ------
+        ValueError
+            No ID or no OOD rows, or fewer rows or data sets than splits.
+        """
+        mask = None if y is None else inlier_rows(X, y)
+        if mask is None:
+            raise ValueError(
+                "OODSplit needs y with -1 for OOD rows, and got none. "
+                "Convert other conventions by as_inlier_labels."
+            )
+        id_rows, ood_rows = np.flatnonzero(mask), np.flatnonzero(~mask)
+        ood_folds = list(self._ood_folds(ood_rows, groups))
+        folds = KFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        for (train, test), ood_test in zip(folds.split(id_rows), ood_folds, strict=True):
+            train_rows, test_rows = id_rows[train], np.concatenate([id_rows[test], ood_test])
+            if self.ood_in_train:
+                others = np.setdiff1d(ood_rows, ood_test)
+                train_rows = np.concatenate([train_rows, others])
+            yield np.sort(train_rows), np.sort(test_rows)
+
+    def _ood_folds(self, ood_rows, groups):
+        folds = KFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        if groups is None:
+            for _, test in folds.split(self._enough(ood_rows, "OOD rows")):
+                yield ood_rows[test]
+            return
+        names = np.asarray(groups)[ood_rows]
+        data_sets = self._enough(np.unique(names), "OOD data sets in groups")
+        for _, test in folds.split(data_sets):
+            yield ood_rows[np.isin(names, data_sets[test])]
+
+    def _enough(self, things, description):
+        if len(things) < self.n_splits:
+            raise ValueError(
+                f"n_splits={self.n_splits} is more than the {len(things)} {description}: a test "
+                "fold would hold no OOD rows. Lower n_splits."
+            )
+        return things
+
+
+def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
+    """X, y and cv with which any scikit-learn search fits on training rows only.
+
+    Parameters
+    ----------
+    X_train : array-like of shape (n_train, n_features)
+        ID rows to fit on.
+    X_val_id : array-like of shape (n_val_id, n_features)
+        Held-out ID rows.
+    X_val_ood : array-like of shape (n_val_ood, n_features), or dict of str to such
+        OOD rows for validation, such as those of `synthetic_outliers`.
+
+    Returns
+    -------
+    X : ndarray or DataFrame of shape (n_train + n_val_id + n_val_ood, n_features)
+        All rows in this order.
+    y : ndarray of shape (n_samples,), int
+        +1 for ID rows, -1 for OOD rows.
+    cv : list of one (train, test) pair of ndarrays
+        Fits on `X_train`, validates on the rest.
+
+    Notes
+    -----
+    A search's final refit sees all of X and y. Detectors of this library leave the rows with
+    y == -1 out; wrap others in `InlierOnly`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skweiper.model_selection import train_validation_split_for_ood
+    >>> X, y, cv = train_validation_split_for_ood(
+    ...     np.zeros((3, 2)), np.zeros((2, 2)), np.ones((1, 2))
+    ... )
+    >>> y
+    array([ 1,  1,  1,  1,  1, -1])
+    >>> cv[0][0], cv[0][1]
+    (array([0, 1, 2]), array([3, 4, 5]))
+    """
+    ood_sets = list(X_val_ood.values()) if isinstance(X_val_ood, Mapping) else [X_val_ood]
+    parts = [X_train, X_val_id, *ood_sets]
+    if all(hasattr(part, "iloc") for part in parts):
+        X = pd.concat(parts, ignore_index=True)
+    else:
+        X = np.concatenate([np.asarray(part) for part in parts])
+    n_train, n_id = len(X_train), len(X_train) + len(X_val_id)
+    y = np.repeat([1, -1], [n_id, len(X) - n_id])
+    return X, y, [(np.arange(n_train), np.arange(n_train, len(X)))]

@@ -1,0 +1,341 @@
+"""WeiPerDetectorCV: a hyperparameter search that passes over the data once per perturbation."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skweiper.base import BaseDetector
+from skweiper.detector import WeiPerDetector
+from skweiper.model_selection.candidates import grid_candidates, pass_groups
+from skweiper.model_selection.sweep import sweep_group
+from skweiper.progress import track
+from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
+
+
+class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
+    """WeiPerDetector with its hyperparameters chosen by cross-validation.
+
+    Gives the results of `GridSearchCV(WeiPerDetector(...), param_grid)`, but passes over the data
+    once per split and perturbation (`delta`, `n_repeats`, `projection`, `random_state`) and
+    computes all candidates that share one from the same counts.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer.
+    param_grid : dict or list of dict
+        Lists of values over `score`, `delta`, `n_repeats`, `projection`, `random_state`, `n_bins`,
+        `smoothing`, `smoothing_perturbed`, `epsilon`, `epsilon_perturbed`, `lambda_1` and
+        `lambda_2`. What it leaves open has `WeiPerDetector`'s default.
+    cv : int, splitter, iterable of (train, test) or None, default=None
+        As in GridSearchCV, where None is `KFold()` for an outlier detector. Every test fold needs
+        ID and OOD rows: prefer `StratifiedKFold`, `OODSplit`, or what
+        `train_validation_split_for_ood` returns.
+    scoring : str, callable or None, default="roc_auc"
+        AUROC with ID positive ("roc_auc" and None), or any scikit-learn scorer.
+    n_jobs : int, default=None
+        Processes over splits and perturbations. None is one process, whose passes are threaded.
+    refit : bool or callable, default=True
+        Fit the best candidate on all inlier rows. A callable chooses the best index from
+        `cv_results_`.
+    random_state : int, RandomState instance or None, default=None
+        Of every candidate, unless `param_grid` varies it. Pass an int for reproducible results.
+    contamination : float, default=0.05
+        Share of the training samples below the threshold, in (0, 0.5].
+    device : {"auto", "cpu", "cuda"}, default="auto"
+    engine : {"auto", "numpy", "numba"}, default="auto"
+    verbose : int, default=0
+        1 shows a progress bar over splits and perturbations (needs rich).
+
+    Attributes
+    ----------
+    cv_results_ : dict of str to array
+        GridSearchCV's columns. Times are a group's, divided by the number of its candidates.
+    best_index_ : int
+    best_params_ : dict
+    best_score_ : float
+        Mean test score of the best candidate; not with a callable `refit`.
+    best_estimator_ : WeiPerDetector
+        The best candidate, fitted on all inlier rows; if `refit`.
+    n_splits_ : int
+    n_passes_ : int
+        Distinct perturbations: passes per split.
+    offset_ : float
+        Threshold of `best_estimator_`.
+    n_features_in_ : int
+
+    Notes
+    -----
+    Rows with y == -1 are known outliers: they take part in test folds only, and in no fit.
+
+    References
+    ----------
+    Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
+    Projections", NeurIPS 2024. https://arxiv.org/abs/2405.17164
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skweiper.datasets import load_clinc150
+    >>> from skweiper.model_selection import WeiPerDetectorCV
+    >>> data = load_clinc150()
+    >>> X = np.concatenate([data.validation[:100], data.validation_oos[:100]])
+    >>> y = np.repeat([1, -1], 100)
+    >>> grid = {"n_repeats": [4], "n_bins": [60, 100], "lambda_1": [0.1, 1, 2.5]}
+    >>> search = WeiPerDetectorCV(
+    ...     data.weight, data.bias, param_grid=grid, cv=[(range(50), range(50, 200))],
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> len(search.cv_results_["params"])
+    6
+    """
+
+    _parameter_constraints = {
+        **BaseDetector._parameter_constraints,
+        "param_grid": [dict, list],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "n_jobs": [Integral, None],
+        "refit": ["boolean", callable],
+        "random_state": ["random_state"],
+        "device": WeiPerDetector._parameter_constraints["device"],
+        "engine": WeiPerDetector._parameter_constraints["engine"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        weight=None,
+        bias=None,
+        *,
+        param_grid,
+        cv=None,
+        scoring="roc_auc",
+        n_jobs=None,
+        refit=True,
+        random_state=None,
+        contamination=0.05,
+        device="auto",
+        engine="auto",
+        verbose=0,
+    ):
+        self.weight = weight
+        self.bias = bias
+        self.param_grid = param_grid
+        self.cv = cv
+        self.scoring = scoring
+        self.n_jobs = n_jobs
+        self.refit = refit
+        self.random_state = random_state
+        self.contamination = contamination
+        self.device = device
+        self.engine = engine
+        self.verbose = verbose
+
+    def fit(self, X, y, groups=None):
+        """Evaluate every candidate on every split, and fit the best one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            ID rows and OOD rows for validation.
+        y : array-like of shape (n_samples,)
+            -1 marks OOD rows, any other label ID ones.
+        groups : array-like of shape (n_samples,), default=None
+            Passed to the splitter.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            No OOD row in y, bad shapes, or a parameter out of range.
+        """
+        self._validate_params()
+        X = check_feature_matrix(X, type(self).__name__)
+        y = _checked_labels(X, y)
+        check_width_and_names(self, X, reset=True)
+        template = self._template()
+        grid, complete = grid_candidates(self.param_grid, template)
+        cv = check_cv(self.cv, y, classifier=False)
+        splits = [tuple(map(np.asarray, split)) for split in cv.split(X, y, groups)]
+        self._sweep(X, y, splits, template, grid, pass_groups(complete))
+        self._choose()
+        if self.refit:
+            self.best_estimator_ = clone(template).set_params(**self.best_params_).fit(X, y)
+        return self
+
+    def _template(self):
+        return WeiPerDetector(
+            self.weight,
+            self.bias,
+            random_state=self.random_state,
+            contamination=self.contamination,
+            device=self.device,
+            engine=self.engine,
+        )
+
+    def _sweep(self, X, y, splits, template, grid, groups):
+        self.n_splits_, self.n_passes_ = len(splits), len(groups)
+        if self._scorer() is None:
+            _warn_of_one_sided_folds(y, splits)
+        tables = np.full((3, len(grid), len(splits)), np.nan)
+        tasks = [(number, group) for number in range(len(splits)) for group in groups]
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(sweep_group)(X, y, splits[number], group, template, self._scorer())
+            for number, group in tasks
+        )
+        for (number, _), fold in zip(
+            tasks, track(results, len(tasks), "sweep", self.verbose), strict=True
+        ):
+            tables[:, fold.positions, number] = np.stack(
+                np.broadcast_arrays(fold.test_scores, fold.fit_time, fold.score_time)
+            )
+        self.cv_results_ = cv_results(grid, *tables)
+
+    def _scorer(self):
+        """None where the AUROC of all candidates is computed at once."""
+        if self.scoring is None or self.scoring == "roc_auc":
+            return None
+        return get_scorer(self.scoring)
+
+    def _choose(self):
+        if callable(self.refit):
+            self.best_index_ = int(self.refit(self.cv_results_))
+        else:
+            self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
+            self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+
+    def _best(self):
+        check_is_fitted(self)
+        if not self.refit:
+            raise AttributeError(
+                "This WeiPerDetectorCV has refit=False and holds no fitted detector. "
+                "Pass refit=True, or fit WeiPerDetector with best_params_."
+            )
+        return self.best_estimator_
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "cv_results_")
+
+    @property
+    def offset_(self):
+        return self._best().offset_
+
+    def fit_predict(self, X, y, groups=None):
+        """Fit, then label the same rows; see `fit` and `predict`."""
+        return self.fit(X, y, groups=groups).predict(X)
+
+    def score_samples(self, X):
+        """Score of each sample by the best detector, higher = more in-distribution."""
+        return self._best().score_samples(X)
+
+    def decision_function(self, X):
+        """Score less the threshold; negative means OOD."""
+        return self._best().decision_function(X)
+
+    def predict(self, X):
+        """Label of each sample: +1 in-distribution, -1 out-of-distribution."""
+        return self._best().predict(X)
+
+    def score_components(self, X):
+        """The terms of each sample's score, as `WeiPerDetector.score_components`."""
+        return self._best().score_components(X)
+
+    def calibrate(self, X_id, tpr=0.95):
+        """Set the threshold from held-out ID samples, as `WeiPerDetector.calibrate`."""
+        self._best().calibrate(X_id, tpr)
+        return self
+
+    def score(self, X, y):
+        """The search's scoring of the best detector on X, y."""
+        scorer = self._scorer()
+        if scorer is None:
+            return self._best().score(X, y)
+        return scorer(self._best(), X, y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def _checked_labels(X, y):
+    if y is None:
+        raise ValueError(
+            "requires y to be passed, but the target y is None: the candidates are compared on "
+            "ID and OOD rows, the latter labelled -1. See synthetic_outliers where there are none."
+        )
+    mask = inlier_rows(X, y)
+    if mask is None:
+        raise ValueError(
+            "y labels no row -1 (OOD), so no candidate can be compared. "
+            "Convert other conventions by as_inlier_labels."
+        )
+    # Beyond -1 labels play no part; scorers expect the two values +1 and -1.
+    return np.where(mask, 1, -1)
+
+
+def _warn_of_one_sided_folds(y, splits):
+    one_sided = [i for i, (_, test) in enumerate(splits) if len(set(y[test])) < 2]
+    if one_sided:
+        warnings.warn(
+            f"The test folds of splits {one_sided} hold only ID or only OOD rows, so their AUROC "
+            "is NaN. Pass cv=StratifiedKFold(shuffle=True), or OODSplit.",
+            UndefinedMetricWarning,
+            stacklevel=4,
+        )
+
+
+def cv_results(candidates, test_scores, fit_times, score_times):
+    """GridSearchCV's table.
+
+    Parameters
+    ----------
+    candidates : list of dict
+    test_scores, fit_times, score_times : ndarray of shape (n_candidates, n_splits)
+
+    Returns
+    -------
+    dict of str to array
+    """
+    results = {}
+    for name, times in (("fit_time", fit_times), ("score_time", score_times)):
+        results[f"mean_{name}"], results[f"std_{name}"] = times.mean(axis=1), times.std(axis=1)
+    for name in sorted({name for params in candidates for name in params}):
+        results[f"param_{name}"] = _parameter_column(candidates, name)
+    results["params"] = candidates
+    for number, scores in enumerate(test_scores.T):
+        results[f"split{number}_test_score"] = scores
+    mean = results["mean_test_score"] = test_scores.mean(axis=1)
+    results["std_test_score"] = test_scores.std(axis=1)
+    worst_for_nan = np.where(np.isnan(mean), -np.inf, mean)
+    results["rank_test_score"] = rankdata(-worst_for_nan, method="min").astype(np.int32)
+    return results
+
+
+def _parameter_column(candidates, name):
+    """Masked where a candidate of a list of grids does not name the parameter."""
+    values = [params.get(name) for params in candidates]
+    is_numeric = all(isinstance(value, (int, float, np.number)) for value in values)
+    column = np.ma.MaskedArray(
+        np.array(values) if is_numeric else np.empty(len(values), dtype=object),
+        mask=[name not in params for params in candidates],
+    )
+    if not is_numeric:
+        column.data[:] = values
+    return column

@@ -1,0 +1,198 @@
+"""No fit sees an OOD row, whoever splits and whoever searches."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, OutlierMixin, is_outlier_detector
+from sklearn.ensemble import IsolationForest
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skweiper import WeiPerDetector
+from skweiper.model_selection import (
+    InlierOnly,
+    OODSplit,
+    as_inlier_labels,
+    train_validation_split_for_ood,
+)
+
+OOD_VALUE = 50.0
+
+
+class CountingDetector(OutlierMixin, BaseEstimator):
+    """Foreign detector that ignores y and writes down how many OOD rows each fit was given."""
+
+    def __init__(self, seen, scale=1.0):
+        self.seen = seen
+        self.scale = scale
+
+    def __sklearn_clone__(self):
+        return CountingDetector(self.seen, self.scale)
+
+    def fit(self, X, y=None):
+        self.seen.append(int(np.sum(np.asarray(X)[:, 0] == OOD_VALUE)))
+        self.n_features_in_ = np.shape(X)[1]
+        return self
+
+    def decision_function(self, X):
+        return 10 * self.scale - np.asarray(X)[:, 0]
+
+    def predict(self, X):
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+
+class PyODLike(BaseEstimator):
+    def fit(self, X, y=None):
+        self.threshold_ = 10.0
+        return self
+
+    def decision_function(self, X):
+        return np.asarray(X)[:, 0]
+
+    def predict(self, X):
+        return (self.decision_function(X) > self.threshold_).astype(int)
+
+
+@pytest.fixture
+def labelled():
+    random_state = np.random.RandomState(0)
+    X = random_state.standard_normal((60, 4))
+    y = np.ones(60, int)
+    ood = random_state.choice(60, 24, replace=False)
+    y[ood], X[ood, 0] = -1, OOD_VALUE
+    groups = np.full(60, "id", dtype="<U8")
+    groups[ood] = np.repeat(["near", "far", "texture", "noise"], 6)
+    return X, y, groups
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("with_groups", [False, True])
+def test_ood_rows_only_in_one_test_fold(labelled, shuffle, with_groups):
+    X, y, groups = labelled
+    splitter = OODSplit(3, shuffle=shuffle, random_state=0 if shuffle else None)
+    tested, sets_tested = [], []
+    for train, test in splitter.split(X, y, groups if with_groups else None):
+        assert (y[train] == 1).all()
+        assert not np.intersect1d(train, test).size
+        assert {1, -1} == set(y[test])
+        tested.extend(test)
+        sets_tested.extend(set(groups[test]) - {"id"})
+    assert sorted(tested) == list(range(60))
+    if with_groups:
+        assert sorted(sets_tested) == ["far", "near", "noise", "texture"]
+    assert splitter.get_n_splits() == 3
+
+
+def test_foreign_detector_fits_on_no_ood_row_under_ood_split(labelled):
+    X, y, groups = labelled
+    seen = []
+    scores = cross_val_score(
+        CountingDetector(seen), X, y, cv=OODSplit(4), groups=groups, scoring="roc_auc"
+    )
+    assert seen == [0] * 4
+    assert (scores == 1).all()
+
+
+def test_nested_search_never_validates_on_the_tested_data_sets(labelled):
+    X, y, groups = labelled
+    for train, test in OODSplit(2, ood_in_train=True).split(X, y, groups):
+        in_train, in_test = set(groups[train]) - {"id"}, set(groups[test]) - {"id"}
+        assert in_train and in_test and not in_train & in_test
+        seen = []
+        inner = GridSearchCV(
+            InlierOnly(CountingDetector(seen)),
+            {"estimator__scale": [1, 2]},
+            cv=OODSplit(2),
+            scoring="roc_auc",
+        )
+        inner.fit(X[train], y[train], groups=groups[train])
+        assert seen == [0] * 5
+
+
+def test_search_with_validation_split_fits_on_training_rows_only(labelled):
+    X, y, _ = labelled
+    X_id, X_ood = X[y == 1], X[y == -1]
+    X_all, labels, cv = train_validation_split_for_ood(
+        X_id[:20], X_id[20:], {"a": X_ood[:10], "b": X_ood[10:]}
+    )
+    seen = []
+    search = GridSearchCV(
+        InlierOnly(CountingDetector(seen)), {"estimator__scale": [1, 2]}, cv=cv, scoring="roc_auc"
+    ).fit(X_all, labels)
+    assert seen == [0, 0, 0]
+    assert search.best_score_ == 1
+    train, test = cv[0]
+    assert np.array_equal(X_all[train], X_id[:20])
+    assert np.array_equal(labels[test], np.repeat([1, -1], [16, 24]))
+
+
+def test_without_inlier_only_the_refit_would_see_them(labelled):
+    X, y, _ = labelled
+    seen = []
+    CountingDetector(seen).fit(X, y)
+    InlierOnly(CountingDetector(seen)).fit(X, y)
+    assert seen == [24, 0]
+
+
+def test_frames_stay_frames(labelled):
+    X, y, _ = labelled
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    X_all, _, _ = train_validation_split_for_ood(frame[y == 1], frame[:3], frame[y == -1])
+    assert list(X_all.columns) == list("abcd")
+    scaler = InlierOnly(StandardScaler()).fit(frame, y)
+    assert list(scaler.get_feature_names_out()) == list("abcd")
+
+
+def test_inlier_only_in_a_pipeline_equals_fitting_on_inliers(labelled):
+    X, y, _ = labelled
+    forest = IsolationForest(n_estimators=10, random_state=0)
+    wrapped = make_pipeline(InlierOnly(StandardScaler()), InlierOnly(forest)).fit(X, y)
+    plain = make_pipeline(StandardScaler(), forest).fit(X[y == 1])
+    assert np.array_equal(wrapped.score_samples(X), plain.score_samples(X))
+    assert np.array_equal(wrapped.predict(X), plain.predict(X))
+    assert is_outlier_detector(InlierOnly(forest))
+    assert not hasattr(InlierOnly(forest), "transform")
+    assert not hasattr(InlierOnly(StandardScaler()), "predict")
+
+
+def test_pyod_direction_is_turned(labelled):
+    X, y, _ = labelled
+    detector = InlierOnly(PyODLike(), convention="pyod").fit(X, y)
+    assert np.array_equal(detector.predict(X), y)
+    assert np.array_equal(np.sign(detector.decision_function(X)), y)
+
+
+def test_detectors_of_this_library_need_no_wrapper(labelled):
+    X, y, _ = labelled
+    weight = np.random.RandomState(1).standard_normal((3, 4))
+    detector = WeiPerDetector(weight, n_repeats=2, random_state=0)
+    spoiled = X.copy()
+    spoiled[y == -1] *= 1000
+    scores = [detector.fit(rows, y).score_samples(X) for rows in (X, spoiled)]
+    assert np.array_equal(*scores)
+
+
+@pytest.mark.parametrize(
+    ("labels", "convention"),
+    [([1, -1, 1], "sklearn"), ([0, 1, 0], "pyod"), ([7, -1, 0], "openood")],
+)
+def test_conventions_agree(labels, convention):
+    assert as_inlier_labels(labels, convention).tolist() == [1, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "convention"),
+    [([0, 1], "sklearn"), ([-1, 1], "pyod"), ([0.5], "openood"), ([1], "other")],
+)
+def test_foreign_labels_are_refused(labels, convention):
+    with pytest.raises(ValueError, match="convention"):
+        as_inlier_labels(labels, convention)
+
+
+def test_more_splits_than_data_sets_are_refused(labelled):
+    X, y, groups = labelled
+    with pytest.raises(ValueError, match="Lower n_splits"):
+        list(OODSplit(5).split(X, y, groups))
+    with pytest.raises(ValueError, match="as_inlier_labels"):
+        list(OODSplit(5).split(X, np.ones(60)))
