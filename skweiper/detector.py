@@ -212,6 +212,15 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     def _fit(self, rows, labels):
         random_state = check_random_state(self.random_state)
+        self._draw(rows, random_state)
+        space = self._space(rows)
+        if self._uses_densities:
+            self._learn_ranges(rows, space)
+        sampled = self._offset_sample(len(rows), random_state)
+        return self._learn_densities(rows, space, sampled)
+
+    def _draw(self, rows, random_state):
+        """Check the head and draw the seed of its perturbation."""
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
         self.perturbation_ = Perturbation(
             head=self.head_,
@@ -221,11 +230,6 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             seed=draw_seed(random_state),
         )
         self._block_cache = BlockCache()
-        space = self._space(rows)
-        if self._uses_densities:
-            self._learn_ranges(rows, space)
-        sampled = self._offset_sample(len(rows), random_state)
-        return self._learn_densities(rows, space, sampled)
 
     def _learn_ranges(self, rows, space):
         feature_range, logit_range = value_ranges(rows, space, self.verbose)

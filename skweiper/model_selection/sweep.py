@@ -11,10 +11,7 @@ from sklearn.utils import check_random_state
 
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.density import bins_over, smooth, symmetric_kl
-from skweiper.detector import LARGEST_SEED
-from skweiper.head import check_head
-from skweiper.passes import BlockCache, Request, measured_chunks
-from skweiper.perturbation import Perturbation
+from skweiper.passes import Request, measured_chunks
 from skweiper.statistics import MeanDensity
 
 BYTES_PER_SCORE = 64  # a candidate's score, its rank, and the temporaries of both
@@ -106,24 +103,11 @@ class GroupSpace:
         self.group = group
         self.detector = clone(template).set_params(**group.pass_parameters)
         self.random_state = check_random_state(deepcopy(self.detector.random_state))
-        self._draw(train)
+        self.detector._draw(train, self.random_state)
         self.space = self.detector._space(train)
         self.request = Request(scores=tuple(group.scores))
         if group.n_bins:
             self._learn_densities(train)
-
-    def _draw(self, train):
-        """As `WeiPerDetector.fit` draws, so that the perturbation is the same one."""
-        detector = self.detector
-        detector.head_ = check_head(detector.weight, detector.bias, train.n_features)
-        detector.perturbation_ = Perturbation(
-            head=detector.head_,
-            projection=detector.projection,
-            delta=float(detector.delta),
-            n_repeats=int(detector.n_repeats),
-            seed=int(self.random_state.randint(LARGEST_SEED)),
-        )
-        detector._block_cache = BlockCache()
 
     def _learn_densities(self, train):
         """The mean training densities for every number of bins, in one pass."""
