@@ -5,10 +5,12 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper.chunks import FeatureRows
+from skweiper.conformal import conformal_p_values
 from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.version import __version__
 
@@ -54,6 +56,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         check_width_and_names(self, X, reset=True)
         training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask))
         self.offset_ = float(np.quantile(training_scores, self.contamination))
+        # Calibration scores of an earlier fit say nothing about this one.
+        vars(self).pop("conformal_scores_", None)
         return self
 
     def score_samples(self, X):
@@ -119,6 +123,53 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         n_accepted = max(1, int(np.ceil(tpr * len(scores) * (1 - 1e-12))))
         self.offset_ = float(scores[len(scores) - n_accepted])
         return self
+
+    def calibrate_p_values(self, X_id):
+        """Keep the scores of held-out in-distribution samples, for `p_value`.
+
+        Only `conformal_scores_` changes: `offset_`, and with it `predict`, stay as they are, and
+        `fit` forgets it.
+
+        Parameters
+        ----------
+        X_id : array-like of shape (n_calibration, n_features)
+            In-distribution samples that took no part in `fit`, nor in choosing hyperparameters.
+
+        Returns
+        -------
+        self : object
+        """
+        self.conformal_scores_ = np.sort(self.score_samples(X_id))
+        return self
+
+    def p_value(self, X):
+        """Conformal p-value of each sample under the hypothesis that it is in-distribution.
+
+        An in-distribution sample has p <= t with probability at most t, for every t in [0, 1],
+        whatever the number of calibration samples, if it is exchangeable with them; so calling
+        p <= 0.05 OOD rejects at most 5 % of in-distribution samples, on average over calibration
+        sets. For a batch, see `skweiper.conformal.ood_discoveries`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in [1 / (n_calibration + 1), 1]; small = OOD
+
+        Raises
+        ------
+        NotFittedError
+            `calibrate_p_values` was not called after `fit`.
+        """
+        rows = self._checked_rows(X)
+        if not hasattr(self, "conformal_scores_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} has no calibration scores for p-values. Call "
+                "calibrate_p_values(X_id) with held-out in-distribution samples after fit."
+            )
+        return conformal_p_values(self.conformal_scores_, self._score(rows))
 
     def _checked_rows(self, X):
         """The rows of X, checked against what fit saw."""

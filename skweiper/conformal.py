@@ -1,0 +1,79 @@
+"""Conformal p-values of scores, and the samples a batch of them gives away as OOD."""
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+
+def conformal_p_values(calibration_scores, scores):
+    """p-value of each score under the hypothesis that the sample is in-distribution.
+
+    (1 + #{calibration scores <= score}) / (n_calibration + 1). If a sample and the calibration
+    samples are exchangeable (independent draws of one distribution, say) and the detector was
+    fitted without them, then P(p <= t) <= t for every t, whatever the distribution, the detector
+    and n_calibration are. The probability is over the calibration samples as well: for one given
+    calibration set it scatters about t, by some sqrt(t (1 - t) / n_calibration).
+
+    Parameters
+    ----------
+    calibration_scores : ndarray of shape (n_calibration,)
+        Scores of held-out in-distribution samples, higher = more in-distribution.
+    scores : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), in [1 / (n_calibration + 1), 1]; small = OOD
+
+    References
+    ----------
+    Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", Springer 2005.
+    Bates et al., "Testing for Outliers with Conformal p-values", Annals of Statistics 2023.
+    https://arxiv.org/abs/2104.08279
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skweiper.conformal import conformal_p_values
+    >>> conformal_p_values(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0]))
+    array([0.25, 0.75, 1.  ])
+    """
+    calibration_scores = np.sort(calibration_scores)
+    n_below = np.searchsorted(calibration_scores, scores, side="right")
+    return (1 + n_below) / (1 + len(calibration_scores))
+
+
+def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
+    """Samples of a batch to call OOD, with the false discovery rate controlled.
+
+    Of the samples called OOD, the expected share that is in fact in-distribution is at most
+    `fdr`: conformal p-values that share one calibration set are positively dependent, under which
+    the method of Benjamini and Hochberg ("bh") keeps its guarantee (Bates et al., 2023).
+
+    Parameters
+    ----------
+    p_values : array-like of shape (n_samples,)
+        In (0, 1], from `p_value` of a detector. With n_calibration samples none is below
+        1 / (n_calibration + 1): finding k of n_samples takes n_calibration of at least
+        n_samples / (k fdr) - 1.
+    fdr : float, default=0.1
+        In (0, 1).
+    method : {"bh", "by"}, default="bh"
+        "by" (Benjamini and Yekutieli) holds under any dependence and finds less.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool, True = OOD
+
+    References
+    ----------
+    Bates et al., "Testing for Outliers with Conformal p-values", Annals of Statistics 2023.
+    https://arxiv.org/abs/2104.08279
+
+    Examples
+    --------
+    >>> from skweiper.conformal import ood_discoveries
+    >>> ood_discoveries([0.01, 0.5, 0.02, 0.9], fdr=0.1)
+    array([ True, False,  True, False])
+    """
+    if not 0 < fdr < 1:
+        raise ValueError(f"fdr must be in (0, 1), got {fdr!r}. Pass a share such as 0.1.")
+    return false_discovery_control(p_values, method=method) <= fdr
