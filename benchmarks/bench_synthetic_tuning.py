@@ -1,0 +1,119 @@
+"""What tuning on synthetic outliers loses against tuning on real OOD validation data.
+
+Every candidate of the authors' grid is scored on validation ID rows against real and against
+synthetic OOD rows, and on test rows. Printed is the test AUROC (%) of the candidate that each
+kind of validation data chooses, of the default, and of the best candidate there is.
+
+    python benchmarks/bench_synthetic_tuning.py FEATURES.npz [...] [--max-train 5000]
+
+A file holds `train`, `test`, `weight`, `bias`, and either `validation`, `validation_oos` and
+`test_oos`, or OOD sets named `near_*` and `far_*`, of which half of the near ones validate.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skweiper import WeiPerDetector
+from skweiper.model_selection import WeiPerDetectorCV, synthetic_outliers
+from skweiper.model_selection.synthetic import SYNTHETIC_METHODS
+
+GRID = {
+    "delta": [1.8, 2.0, 2.2, 2.4],
+    "n_bins": [60, 80, 100],
+    "smoothing": [4, 8, 12, 20, 40],
+    "smoothing_perturbed": [15, 25, 40],
+    "lambda_1": [0.1, 1.0, 2.5, 4.0],
+    "lambda_2": [0.1, 0.25, 1.0, 2.5, 5.0],
+}
+
+
+def load(path):
+    """(train, validation ID, validation OOD, test ID, {name: test OOD}, weight, bias)."""
+    with np.load(path, allow_pickle=False) as file:
+        data = dict(file)
+    head = data["weight"], data["bias"]
+    if "validation" in data:
+        test_ood = {"oos": data["test_oos"]}
+        parts = (data["train"], data["validation"], data["validation_oos"], data["test"])
+        return *parts, test_ood, *head
+    near = [values[::2] for name, values in data.items() if name.startswith("near_")]
+    test_ood = {name: values[1::2] for name, values in data.items() if name.startswith("near_")}
+    test_ood |= {name: values for name, values in data.items() if name.startswith("far_")}
+    test = data["test"]
+    return data["train"], test[::2], np.concatenate(near), test[1::2], test_ood, *head
+
+
+def thinned(rows, most, random_state):
+    """At most `most` rows, a random choice."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.sort(random_state.choice(len(rows), most, replace=False))]
+
+
+def chosen_by(path, max_train, max_rows, n_repeats):
+    """Test AUROC of the candidate that each kind of validation data chooses."""
+    random_state = np.random.RandomState(0)
+    train, val_id, val_ood, test_id, test_ood, weight, bias = load(path)
+    train = thinned(train, max_train, random_state)
+    val_id, test_id = (thinned(rows, max_rows, random_state) for rows in (val_id, test_id))
+    sets = {"real": (val_id, thinned(val_ood, max_rows, random_state))}
+    for method in SYNTHETIC_METHODS:
+        made = synthetic_outliers(val_id, weight, bias, method=method, random_state=0)
+        sets[method] = (val_id, made)
+    for name, rows in test_ood.items():
+        sets[f"test {name}"] = (test_id, thinned(rows, max_rows, random_state))
+    results = sweep(train, sets, weight, bias, n_repeats)
+    return comparison(results, [f"test {name}" for name in test_ood])
+
+
+def sweep(train, sets, weight, bias, n_repeats):
+    """AUROC of every candidate on every set: DataFrame of candidates by sets."""
+    X, y, cv = [train], [np.ones(len(train), int)], []
+    first = len(train)
+    for id_rows, ood_rows in sets.values():
+        X += [id_rows, ood_rows]
+        y += [np.repeat([1, -1], [len(id_rows), len(ood_rows)])]
+        cv.append((np.arange(len(train)), np.arange(first, first + len(y[-1]))))
+        first += len(y[-1])
+    search = WeiPerDetectorCV(
+        weight,
+        bias,
+        param_grid={**GRID, "n_repeats": [n_repeats]},
+        cv=cv,
+        refit=False,
+        random_state=0,
+    ).fit(np.concatenate(X).astype(np.float32), np.concatenate(y))
+    columns = {
+        name: search.cv_results_[f"split{number}_test_score"] for number, name in enumerate(sets)
+    }
+    return pd.DataFrame(columns).join(pd.DataFrame(search.cv_results_["params"]))
+
+
+def comparison(results, test_sets):
+    """One row per way to choose, one column per test set."""
+    default = WeiPerDetector().get_params()
+    is_default = np.all([results[name] == default[name] for name in GRID], axis=0)
+    rows = {"default": np.flatnonzero(is_default)[0]}
+    rows |= {name: results[name].argmax() for name in ["real", *SYNTHETIC_METHODS]}
+    table = pd.DataFrame({name: results[test_sets].iloc[row] for name, row in rows.items()}).T
+    table.loc["best candidate"] = results[test_sets].max()
+    return 100 * table
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--max-train", type=int, default=5000)
+    parser.add_argument("--max-rows", type=int, default=2000)
+    parser.add_argument("--n-repeats", type=int, default=50)
+    arguments = parser.parse_args()
+    for path in arguments.files:
+        table = chosen_by(path, arguments.max_train, arguments.max_rows, arguments.n_repeats)
+        print(path.stem, table.round(2).to_string(), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
