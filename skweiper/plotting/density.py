@@ -1,0 +1,98 @@
+"""The densities that WeiPer+KLD compares (figure 3 of the paper)."""
+
+from skweiper.density import bins_over, smooth
+from skweiper.plotting.axes import new_axes
+
+SMALLEST_SHARE = 1e-4
+"""Lower end of the axis: far below the usual epsilon, what is smaller plays no part in a score."""
+
+
+class DensityDisplay:
+    """Mean training density and one sample's, in feature space and in WeiPer space.
+
+    Parameters
+    ----------
+    edges : dict of str to ndarray of shape (n_bins + 1,)
+        Bin edges of "feature" and "logit".
+    training : dict of str to ndarray of shape (n_bins,)
+        Mean training densities: probability per bin.
+    samples : dict of str to dict of str to ndarray of shape (n_bins,)
+        Smoothed densities of each sample to show, by its name.
+
+    Attributes
+    ----------
+    axes_ : list of two matplotlib Axes
+    figure_ : matplotlib Figure
+    training_ : dict of str to matplotlib StepPatch
+        Of "feature" and "logit".
+    samples_ : dict of (str, str) to matplotlib StepPatch
+        Of each (space, sample name).
+
+    References
+    ----------
+    Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
+    Projections", NeurIPS 2024, figure 3. https://arxiv.org/abs/2405.17164
+    """
+
+    def __init__(self, edges, training, samples):
+        self.edges = edges
+        self.training = training
+        self.samples = samples
+
+    @classmethod
+    def from_estimator(cls, detector, X, names=None, *, ax=None):
+        """Plot the densities of some samples, smoothed as the score smooths them.
+
+        Parameters
+        ----------
+        detector : WeiPerDetector
+            Fitted, with score="kld".
+        X : array-like of shape (n_samples, n_features)
+            A few samples.
+        names : list of str, default=None
+            Names of the samples. None means "sample 0", "sample 1", ...
+        ax : sequence of two matplotlib Axes, default=None
+
+        Returns
+        -------
+        DensityDisplay
+        """
+        found = detector.densities(X)
+        names = [f"sample {i}" for i in range(len(found.feature))] if names is None else names
+        ranges = {"feature": detector.feature_range_, "logit": detector.logit_range_}
+        windows = {"feature": detector.smoothing, "logit": detector.smoothing_perturbed}
+        edges = {space: bins_over(ends, detector.n_bins).edges for space, ends in ranges.items()}
+        training = {"feature": detector.feature_density_, "logit": detector.logit_density_}
+        rows = {space: smooth(found[space], windows[space]) for space in edges}
+        samples = {name: {space: rows[space][i] for space in edges} for i, name in enumerate(names)}
+        return cls(edges, training, samples).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : sequence of two matplotlib Axes, default=None
+
+        Returns
+        -------
+        DensityDisplay
+        """
+        self.axes_ = new_axes(2, ax)
+        self.figure_ = self.axes_[0].figure
+        self.training_, self.samples_ = {}, {}
+        labels = {"feature": "penultimate feature", "logit": "perturbed logit"}
+        for axes, (space, label) in zip(self.axes_, labels.items(), strict=True):
+            edges = self.edges[space]
+            self.training_[space] = axes.stairs(
+                self.training[space], edges, fill=True, color="lightgrey", label="training mean"
+            )
+            for i, (name, densities) in enumerate(self.samples.items()):
+                self.samples_[space, name] = axes.stairs(
+                    densities[space], edges, color=f"C{i}", linewidth=1.3, label=name
+                )
+            axes.set(xlabel=label, ylabel="share of values per bin", yscale="log")
+            shown = [self.training[space], *(of[space] for of in self.samples.values())]
+            axes.set_ylim(SMALLEST_SHARE, 2 * max(density.max() for density in shown))
+        self.axes_[0].legend()
+        return self

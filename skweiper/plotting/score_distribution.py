@@ -1,0 +1,108 @@
+"""Histograms of ID and OOD scores."""
+
+import numpy as np
+
+from skweiper.metrics import scores_of
+from skweiper.plotting.axes import new_axes
+
+
+class ScoreDistributionDisplay:
+    """Distribution of the scores of ID samples and of OOD data sets, with the threshold.
+
+    Parameters
+    ----------
+    scores_id : array-like of shape (n_id,)
+        Higher = more in-distribution.
+    scores_ood : dict of str to array-like of shape (n_ood,)
+        Scores of each OOD data set by its name.
+    threshold : float, default=None
+        Samples below it are called OOD.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    histograms_ : dict of str to matplotlib StepPatch
+        Of "ID" and each OOD data set; every one has area one over the same bins.
+    threshold_line_ : matplotlib Line2D or None
+    """
+
+    def __init__(self, scores_id, scores_ood, threshold=None):
+        self.scores_id = scores_id
+        self.scores_ood = scores_ood
+        self.threshold = threshold
+
+    @classmethod
+    def from_estimator(cls, detector, X_id, ood, *, bins=60, ax=None):
+        """Plot the scores of a fitted detector, with its `offset_` as threshold.
+
+        Parameters
+        ----------
+        detector : estimator
+        X_id : array-like of shape (n_id, n_features)
+        ood : dict of str to array-like of shape (n_ood, n_features)
+        bins : int, default=60
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        ScoreDistributionDisplay
+        """
+        scores = {name: scores_of(detector, X) for name, X in ood.items()}
+        threshold = getattr(detector, "offset_", None)
+        return cls.from_predictions(
+            scores_of(detector, X_id), scores, threshold=threshold, bins=bins, ax=ax
+        )
+
+    @classmethod
+    def from_predictions(cls, scores_id, scores_ood, *, threshold=None, bins=60, ax=None):
+        """Plot scores.
+
+        Parameters
+        ----------
+        scores_id : array-like of shape (n_id,)
+        scores_ood : dict of str to array-like of shape (n_ood,)
+        threshold : float, default=None
+        bins : int, default=60
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        ScoreDistributionDisplay
+        """
+        return cls(scores_id, scores_ood, threshold).plot(bins=bins, ax=ax)
+
+    def plot(self, *, bins=60, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        bins : int, default=60
+            Equal bins from the smallest to the largest score of all sets.
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        ScoreDistributionDisplay
+        """
+        (self.ax_,) = new_axes(axes=ax)
+        self.figure_ = self.ax_.figure
+        sets = {"ID": self.scores_id, **self.scores_ood}
+        edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins)
+        self.histograms_ = {}
+        for i, (name, scores) in enumerate(sets.items()):
+            heights, _ = np.histogram(scores, edges, density=True)
+            self.histograms_[name] = self.ax_.stairs(
+                heights, edges, fill=True, alpha=0.4, color=f"C{i}", label=name
+            )
+            self.ax_.stairs(heights, edges, color=f"C{i}", linewidth=1.2)
+        self.threshold_line_ = self._draw_threshold()
+        self.ax_.set(xlabel="score (higher = more in-distribution)", ylabel="density")
+        self.ax_.legend()
+        return self
+
+    def _draw_threshold(self):
+        if self.threshold is None:
+            return None
+        style = {"color": "black", "linestyle": "--", "linewidth": 1}
+        return self.ax_.axvline(self.threshold, label="threshold", **style)

@@ -1,0 +1,138 @@
+"""Displays draw what they claim: the data of their artists."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from skweiper import WeiPerDetector  # noqa: E402
+from skweiper.datasets import load_clinc150  # noqa: E402
+from skweiper.density import smooth  # noqa: E402
+from skweiper.metrics import fpr95  # noqa: E402
+from skweiper.plotting import (  # noqa: E402
+    DensityDisplay,
+    OODRocDisplay,
+    PerturbationDisplay,
+    ScoreDistributionDisplay,
+    SweepDisplay,
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_clinc150()
+
+
+@pytest.fixture(scope="module")
+def detector(data):
+    return WeiPerDetector(data.weight, data.bias, n_repeats=5, random_state=0).fit(data.train)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+def test_score_distribution_draws_histograms_of_area_one_and_the_threshold(data, detector):
+    display = ScoreDistributionDisplay.from_estimator(
+        detector, data.test[:200], {"oos": data.test_oos[:100]}, bins=30
+    )
+    for name, X in {"ID": data.test[:200], "oos": data.test_oos[:100]}.items():
+        drawn = display.histograms_[name].get_data()
+        heights, _ = np.histogram(detector.score_samples(X), drawn.edges, density=True)
+        assert len(heights) == 30
+        assert np.allclose(drawn.values, heights)
+        assert np.sum(drawn.values * np.diff(drawn.edges)) == pytest.approx(1)
+    assert display.threshold_line_.get_xdata()[0] == detector.offset_
+
+
+def test_score_distribution_draws_on_the_axes_given_and_no_threshold_unasked():
+    _, axes = plt.subplots()
+    display = ScoreDistributionDisplay.from_predictions([1.0, 2], {"a": [0.0]}, ax=axes)
+    assert display.ax_ is axes
+    assert display.threshold_line_ is None
+
+
+def test_roc_curve_has_the_auroc_as_area_and_the_fpr_marked():
+    rng = np.random.RandomState(0)
+    scores_id, scores_ood = rng.normal(1, 1, 90), rng.normal(0, 1, 70)
+    display = OODRocDisplay.from_predictions(scores_id, {"a": scores_ood})
+    area = np.trapezoid(display.lines_["a"].get_ydata(), display.lines_["a"].get_xdata())
+    y = np.repeat([1, 0], [90, 70])
+    assert area == pytest.approx(roc_auc_score(y, np.concatenate([scores_id, scores_ood])))
+    assert display.markers_["a"].get_xdata()[0] == fpr95(scores_id, scores_ood)
+
+
+def test_roc_of_an_estimator_is_that_of_its_scores(data, detector):
+    found = OODRocDisplay.from_estimator(detector, data.test[:50], {"oos": data.test_oos[:40]})
+    scores = [detector.score_samples(X) for X in (data.test[:50], data.test_oos[:40])]
+    expected = OODRocDisplay.from_predictions(scores[0], {"oos": scores[1]})
+    assert np.array_equal(found.lines_["oos"].get_xydata(), expected.lines_["oos"].get_xydata())
+
+
+def test_density_draws_training_and_smoothed_sample(data, detector):
+    display = DensityDisplay.from_estimator(detector, data.test[:2], ["one", "two"])
+    densities = detector.densities(data.test[:2])
+    drawn = display.training_["logit"].get_data()
+    assert np.array_equal(drawn.values, detector.logit_density_)
+    assert np.allclose([drawn.edges[0], drawn.edges[-1]], detector.logit_range_)
+    sample = display.samples_["feature", "two"].get_data().values
+    assert np.allclose(sample, smooth(densities.feature[1], detector.smoothing))
+
+
+CV_RESULTS = {
+    "param_delta": np.ma.array([1.0, 1.0, 2.0, 2.0], dtype=object),
+    "param_lambda_1": np.ma.array([0.1, 5, 0.1, 5], dtype=object),
+    "mean_test_score": np.array([0.7, 0.9, 0.8, 0.6]),
+}
+
+
+def test_sweep_profile_is_the_best_over_the_other_parameters():
+    display = SweepDisplay.from_cv_results(CV_RESULTS, "delta")
+    assert display.line_.get_ydata().tolist() == [0.9, 0.8]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["1.0", "2.0"]
+
+
+def test_sweep_heat_map_has_x_along_columns():
+    display = SweepDisplay.from_cv_results(CV_RESULTS, "delta", "lambda_1")
+    assert display.image_.get_array().tolist() == [[0.7, 0.8], [0.9, 0.6]]
+    assert display.ax_.get_xlabel() == "delta"
+
+
+def test_sweep_names_a_parameter_that_was_not_searched():
+    with pytest.raises(ValueError, match=r"no \['param_n_bins'\]; it has \['param_delta'"):
+        SweepDisplay.from_cv_results(CV_RESULTS, "n_bins")
+
+
+def test_perturbation_draws_logits_cone_and_median_fpr(data, detector):
+    display = PerturbationDisplay.from_estimator(
+        detector, data.test, data.test_oos[:100], (3, 7), n_perturbed=21
+    )
+    X = data.test_oos[:100].astype(float)
+    logits = X @ data.weight[[3, 7]].T + data.bias[[3, 7]]
+    assert np.allclose(display.ood_.get_xydata(), logits)
+    assert len(display.cone_) == 21
+    ray = np.diff(display.cone_[4].get_xydata(), axis=0)[0]
+    assert ray[1] / ray[0] == pytest.approx(display.directions[4, 1] / display.directions[4, 0])
+    assert display.fprs[display._median] == np.median(display.fprs)
+    assert f"{np.median(display.fprs):.1%}" in display.chosen_.get_label()
+    assert display.fpr_histogram_.get_data().values.sum() == 21
+
+
+def test_cone_closes_on_the_axis_without_perturbation(data, detector):
+    still = WeiPerDetector(data.weight, data.bias, delta=0.0, n_repeats=1).fit(data.train[:100])
+    display = PerturbationDisplay.from_estimator(
+        still, data.test, data.test_oos[:50], n_perturbed=3
+    )
+    assert np.allclose(display.directions, [1, 0])
+    assert np.ptp(display.cone_[0].get_ydata()) == pytest.approx(0)
+    assert np.allclose(display.fprs, display.fpr_unperturbed)
+
+
+def test_wrong_number_of_axes_is_refused(data, detector):
+    with pytest.raises(ValueError, match="ax must hold 2 matplotlib axes, got 1"):
+        DensityDisplay.from_estimator(detector, data.test[:1], ax=[plt.gca()])
