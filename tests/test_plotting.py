@@ -1,5 +1,7 @@
 """Displays draw what they claim: the data of their artists."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -136,3 +138,9 @@ def test_cone_closes_on_the_axis_without_perturbation(data, detector):
 def test_wrong_number_of_axes_is_refused(data, detector):
     with pytest.raises(ValueError, match="ax must hold 2 matplotlib axes, got 1"):
         DensityDisplay.from_estimator(detector, data.test[:1], ax=[plt.gca()])
+
+
+def test_missing_matplotlib_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"pip install 'skweiper\[plot\]'"):
+        ScoreDistributionDisplay.from_predictions([1.0], {"a": [0.0]})
