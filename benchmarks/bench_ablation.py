@@ -1,0 +1,47 @@
+"""Ablations of WeiPer+KLD on feature files: mean and standard deviation of AUROC (%) over seeds.
+
+    python benchmarks/bench_ablation.py FEATURES.npz [...] [--max-rows 2000] [--seeds 10]
+
+A file holds `train`, `test`, `weight`, `bias`, and OOD sets named `test_oos`, `near_*`, `far_*`.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from skweiper.model_selection import ablation
+
+
+def thinned(rows, most, random_state):
+    """At most `most` rows, a random choice."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.sort(random_state.choice(len(rows), most, replace=False))]
+
+
+def study(path, max_rows, n_seeds):
+    """Table of settings by data sets, in percent."""
+    random_state = np.random.RandomState(0)
+    with np.load(path, allow_pickle=False) as data:
+        names = [n for n in data if n == "test_oos" or n.startswith(("near_", "far_"))]
+        ood = {name: thinned(data[name], max_rows, random_state) for name in names}
+        train, test = (thinned(data[n], max_rows, random_state) for n in ("train", "test"))
+        table = ablation(train, test, ood, data["weight"], data["bias"], seeds=range(n_seeds))
+    grouped = table.groupby(["study", "setting", "data_set"], sort=False).auroc
+    return (100 * grouped.agg(["mean", "std"])).round(2).unstack()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--max-rows", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=10)
+    arguments = parser.parse_args()
+    for path in arguments.files:
+        print(path.stem)
+        print(study(path, arguments.max_rows, arguments.seeds).to_string(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Ablations: one hyperparameter at a time away from a base setting, over seeds."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from skweiper.chunks import FeatureRows
+from skweiper.detector import WeiPerDetector
+from skweiper.model_selection.candidates import grid_candidates, pass_groups
+from skweiper.model_selection.sweep import GroupSpace, auroc_of_rows
+from skweiper.progress import track
+from skweiper.validation import check_feature_matrix
+
+STUDIES = MappingProxyType(
+    {
+        "n_repeats": ({"n_repeats": 1}, {"n_repeats": 10}, {"n_repeats": 50}, {"n_repeats": 100}),
+        "delta": ({"delta": 0.0}, {"delta": 1.0}, {"delta": 2.0}, {"delta": 4.0}),
+        "n_bins": ({"n_bins": 20}, {"n_bins": 60}, {"n_bins": 100}, {"n_bins": 200}),
+        "smoothing": ({"smoothing": 1}, {"smoothing": 4}, {"smoothing": 40}),
+        "smoothing_perturbed": (
+            {"smoothing_perturbed": 1},
+            {"smoothing_perturbed": 15},
+            {"smoothing_perturbed": 40},
+        ),
+        "epsilon": ({"epsilon": 0.001}, {"epsilon": 0.01}, {"epsilon": 0.1}),
+        "epsilon_perturbed": (
+            {"epsilon_perturbed": 0.0025},
+            {"epsilon_perturbed": 0.025},
+            {"epsilon_perturbed": 0.25},
+        ),
+        "terms": (
+            {"lambda_1": 0.0, "lambda_2": 0.0},
+            {"lambda_2": 0.0},
+            {"lambda_1": 0.0},
+            {"score": "msp"},
+        ),
+        "projection": ({"projection": "implicit"}, {"projection": "explicit"}),
+        "random_projections": ({"projection": "random"},),
+    }
+)
+"""The standard studies: name, and the settings that replace the base's."""
+
+
+def ablation(
+    X_train,
+    X_id,
+    X_ood,
+    weight=None,
+    bias=None,
+    *,
+    base=None,
+    studies=STUDIES,
+    seeds=range(10),
+    verbose=0,
+):
+    """AUROC of WeiPerDetector with one hyperparameter at a time changed.
+
+    Parameters
+    ----------
+    X_train : array-like of shape (n_train, n_features)
+        ID rows to fit on.
+    X_id : array-like of shape (n_id, n_features)
+        Held-out ID rows.
+    X_ood : array-like of shape (n_ood, n_features), or dict of str to such
+        OOD rows, by name of their data set.
+    weight : array-like of shape (n_classes, n_features), default=None
+    bias : array-like of shape (n_classes,), default=None
+    base : dict, default=None
+        Hyperparameters that replace `WeiPerDetector`'s defaults in all settings.
+    studies : dict of str to sequence of dict, default=STUDIES
+        For each study the settings to try, each a dict of the hyperparameters that it changes.
+        The standard ones are: repeats, delta, bins, smoothing and epsilon of both spaces, the
+        terms of the score alone and left out (no lambda: features only; without lambda_2: KLD
+        only; score "msp": MSP only), implicit against explicit, and random projections.
+    seeds : iterable of int, default=range(10)
+        Values of `random_state`; the spread over them is the method's own noise.
+    verbose : int, default=0
+        1 shows a progress bar over perturbations (needs rich).
+
+    Returns
+    -------
+    DataFrame
+        One row per setting, seed and OOD data set, with the columns study, setting (its text;
+        "base" for the base itself, in the study "base"), seed, data_set and auroc (in [0, 1], ID
+        positive).
+
+    Examples
+    --------
+    >>> from skweiper.datasets import load_clinc150
+    >>> from skweiper.model_selection import ablation
+    >>> data = load_clinc150()
+    >>> table = ablation(
+    ...     data.train[:100], data.validation[:50], data.validation_oos[:50], data.weight,
+    ...     data.bias, base={"n_repeats": 2}, studies={"bins": [{"n_bins": 50}]}, seeds=[0, 1],
+    ... )
+    >>> table.shape
+    (4, 5)
+    """
+    ood = dict(X_ood) if isinstance(X_ood, Mapping) else {"ood": X_ood}
+    train, held_out, *ood_rows = (_rows(X) for X in (X_train, X_id, *ood.values()))
+    template = WeiPerDetector(weight, bias).set_params(**(base or {}))
+    settings = [("base", {})] + [(name, one) for name, all_ in studies.items() for one in all_]
+    grid = [
+        {name: [value] for name, value in {**changes, "random_state": int(seed)}.items()}
+        for _, changes in settings
+        for seed in seeds
+    ]
+    labels = [(study, _text(changes), int(s)) for study, changes in settings for s in seeds]
+    _, complete = grid_candidates(grid, template)
+    records = []
+    groups = pass_groups(complete)
+    for group in track(groups, len(groups), "ablation", verbose):
+        scores = _group_scores(template, group, train, [held_out, *ood_rows])
+        for name, ood_scores in zip(ood, scores[1:], strict=True):
+            is_id = np.repeat([True, False], [len(held_out), ood_scores.shape[1]])
+            aurocs = auroc_of_rows(np.concatenate([scores[0], ood_scores], axis=1), is_id)
+            records += [
+                (position, *labels[position], name, auroc)
+                for position, auroc in zip(group.positions, aurocs, strict=True)
+            ]
+    columns = ["position", "study", "setting", "seed", "data_set", "auroc"]
+    table = pd.DataFrame(records, columns=columns)
+    table = table.sort_values("position", kind="stable", ignore_index=True)
+    return table.drop(columns="position")
+
+
+def _rows(X):
+    return FeatureRows(check_feature_matrix(X, "ablation"))
+
+
+def _group_scores(template, group, train, row_sets):
+    """Scores of a group's candidates on each set of rows."""
+    fitted = GroupSpace(template, group, train)
+    return [group.candidate_scores(fitted.terms(rows), slice(0, None)) for rows in row_sets]
+
+
+def _text(changes):
+    return ", ".join(f"{name}={value}" for name, value in changes.items()) or "base"
