@@ -42,6 +42,10 @@ class ImplicitBlock:
     def n_classes(self):
         return self.offsets.shape[1]
 
+    def take(self, repeats):
+        """A slice of the repeats, as a view."""
+        return ImplicitBlock(self.weight, self.bias, self.offsets[repeats])
+
 
 @dataclass(frozen=True)
 class ExplicitBlock:
@@ -63,6 +67,10 @@ class ExplicitBlock:
     @property
     def n_classes(self):
         return self.weight.shape[1]
+
+    def take(self, repeats):
+        """A slice of the repeats, as a view."""
+        return ExplicitBlock(self.weight[repeats], self.bias)
 
 
 def sphere_marginal_quantile(probability, n_features):
