@@ -4,13 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import rows_within
+from skweiper.chunks import row_slices, rows_within
 from skweiper.perturbation import ImplicitBlock
 from skweiper.scores import logit_score
 
 FLOAT32_BYTES = 4
 TILE_BYTES = 2**19
 """A tile of perturbed logits, its two temporaries and the weights fit the second-level cache."""
+PRODUCT_BYTES = 2**21
+"""A tile of a matrix product is larger: it costs little to read it back beside the product."""
 
 
 class Measurement(NamedTuple):
@@ -120,17 +122,31 @@ class NumpyEngine:
         write_perturbed_logits(logits, features, block)
         return logits
 
-    def _tiles(self, features, block):
-        """Yield (row slice, perturbed logits) tile by tile; a tile is overwritten by the next."""
+    def _tiles(self, features, block, with_bias=True):
+        """Yield (row slice, perturbed logits) tile by tile; a tile is overwritten by the next.
+
+        A tile is some rows of some repeats: all repeats where they are cheap to make, and all
+        rows where each repeat is a matrix product, so that a weight is read once.
+        """
         n_samples = features.shape[0]
-        row_bytes = FLOAT32_BYTES * block.n_repeats * block.n_classes
-        rows = rows_within(TILE_BYTES, row_bytes, n_samples)
-        buffer = np.empty((rows, block.n_repeats, block.n_classes), np.float32)
-        for first in range(0, n_samples, rows):
-            part = slice(first, min(first + rows, n_samples))
-            tile = buffer[: part.stop - first]
-            write_perturbed_logits(tile, features[part], block)
-            yield part, tile
+        rows, repeats = tile_shape(n_samples, block)
+        buffer = np.empty(rows * repeats * block.n_classes, np.float32)
+        for part in row_slices(n_samples, rows):
+            for span in row_slices(block.n_repeats, repeats):
+                shape = (part.stop - part.start, span.stop - span.start, block.n_classes)
+                tile = buffer[: np.prod(shape)].reshape(shape)
+                write_perturbed_logits(tile, features[part], block.take(span), with_bias)
+                yield part, tile
+
+
+def tile_shape(n_samples, block):
+    """Rows and repeats of a tile of at most `TILE_BYTES`, one row of one repeat at least."""
+    class_bytes = FLOAT32_BYTES * block.n_classes
+    if isinstance(block, ImplicitBlock):
+        repeats = rows_within(TILE_BYTES, class_bytes, block.n_repeats)
+        return rows_within(TILE_BYTES, class_bytes * repeats, n_samples), repeats
+    rows = rows_within(PRODUCT_BYTES, class_bytes, n_samples)
+    return rows, rows_within(PRODUCT_BYTES, class_bytes * rows, block.n_repeats)
 
 
 def feature_norms(features):
@@ -147,7 +163,7 @@ def block_logits(features, block):
     return logits
 
 
-def write_perturbed_logits(out, features, block):
+def write_perturbed_logits(out, features, block, with_bias=True):
     """Write the perturbed logits into `out`, of shape (n_samples, n_repeats, n_classes)."""
     if isinstance(block, ImplicitBlock):
         np.multiply(feature_norms(features)[:, None, None], block.offsets, out=out)
@@ -155,7 +171,8 @@ def write_perturbed_logits(out, features, block):
     else:
         directions = block.weight.reshape(-1, block.weight.shape[2])
         np.matmul(features, directions.T, out=out.reshape(out.shape[0], -1))
-        out += block.bias
+        if with_bias:
+            out += block.bias
 
 
 def implicit_logit_range(features, block):

@@ -1,5 +1,7 @@
 """Which engine computes, from the `engine` and `device` parameters and where the data lives."""
 
+from importlib.util import find_spec
+
 from skweiper.engines.numpy import NumpyEngine
 
 ENGINES = ("auto", "numpy", "numba")
@@ -30,4 +32,6 @@ def select_engine(engine="auto"):
     Engine
         An object with the methods of `skweiper.engines.numpy.NumpyEngine`.
     """
+    if engine == "auto":
+        engine = "numba" if find_spec("numba") else "numpy"
     return _numba_engine() if engine == "numba" else NumpyEngine()

@@ -1,0 +1,319 @@
+"""The fast CPU engine: each perturbed logit is made, binned and scored while it is in cache.
+
+The kernels run on one core and without the interpreter's lock; the rows are spread over threads by
+`skweiper.chunks.map_in_order`. numba's own threads are not used: its default layer must not be
+entered from two threads at once.
+
+What makes the loops fast is that each is short, on contiguous data and free of calls, so that the
+compiler turns it into vector instructions. Flags that would let the compiler assume that there is
+no NaN or infinity are not set.
+"""
+
+import numba
+import numpy as np
+
+from skweiper.engines.numpy import (
+    Measurement,
+    NumpyEngine,
+    block_logits,
+    feature_norms,
+)
+from skweiper.perturbation import ImplicitBlock
+
+FEW_CLASSES = 128
+"""Up to here the loops run over the repeats of a class, above over the classes of a repeat."""
+SEGMENT = 4096
+"""Perturbed logits that are worked on at a time; they stay in the first-level cache."""
+LANES = 32
+INTERLEAVED = 4
+
+LOG2_E = np.float32(1.4426950408889634)
+SMALLEST_EXPONENT = np.float32(-126.0)
+HALF = np.float32(0.5)
+ONE = np.float32(1.0)
+# Minimax polynomial of 2**x in relative error on [-1/2, 1/2].
+E0 = np.float32(1.0000000716546726)
+E1 = np.float32(0.6931469670643604)
+E2 = np.float32(0.24022119723882715)
+E3 = np.float32(0.05550713274152735)
+E4 = np.float32(0.009675541332728865)
+E5 = np.float32(0.001327647178060507)
+
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+# Sums may be taken in any order: this is what lets them run in vector registers.
+compiled_sum = numba.njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
+)
+
+
+@compiled_sum
+def _exp2(x):
+    """2**x for x <= 0, to 2e-7; zero (2**-126) below the normal range."""
+    x = SMALLEST_EXPONENT if x < SMALLEST_EXPONENT else x
+    whole = np.int32(x - HALF)
+    f = x - np.float32(whole)
+    power = np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
+    return power * (E0 + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * E5)))))
+
+
+@compiled_sum
+def _sum_exp(values, largest):
+    """Sum of exp(value - largest)."""
+    total = np.float32(0.0)
+    for j in range(values.shape[0]):
+        total += _exp2((values[j] - largest) * LOG2_E)
+    return total
+
+
+@compiled_sum
+def _add_exp(sums, values, largest):
+    """Add exp(value - largest), entry by entry."""
+    for j in range(sums.shape[0]):
+        sums[j] += _exp2((values[j] - largest[j]) * LOG2_E)
+
+
+@compiled_sum
+def _sum_inverse(values):
+    total = np.float32(0.0)
+    for j in range(values.shape[0]):
+        total += ONE / values[j]
+    return total
+
+
+@compiled
+def _raise_to(largest, values):
+    """Entry by entry, the larger of both."""
+    for j in range(largest.shape[0]):
+        largest[j] = values[j] if values[j] > largest[j] else largest[j]
+
+
+@compiled
+def _largest(values, lanes):
+    """Largest value, kept in independent lanes since a single maximum would be a chain."""
+    lanes[:] = -np.inf
+    full = values.shape[0] // LANES * LANES
+    for first in range(0, full, LANES):
+        for j in range(LANES):
+            value = values[first + j]
+            lanes[j] = value if value > lanes[j] else lanes[j]
+    largest = lanes[0]
+    for j in range(1, LANES):
+        largest = lanes[j] if lanes[j] > largest else largest
+    for j in range(full, values.shape[0]):
+        largest = values[j] if values[j] > largest else largest
+    return largest
+
+
+@compiled
+def _scale_and_shift(out, values, scale, shift):
+    for j in range(out.shape[0]):
+        out[j] = values[j] * scale + shift
+
+
+@compiled
+def _scale_and_add(out, values, scale, shifts):
+    for j in range(out.shape[0]):
+        out[j] = values[j] * scale + shifts[j]
+
+
+@compiled
+def _find_bins(cells, values, low, high, scale, n_bins):
+    """Bin of each value; `n_bins`, the overflow bin, for what is outside of [low, high]."""
+    last, outside = np.float32(n_bins - 1), np.float32(n_bins)
+    for j in range(values.shape[0]):
+        value = values[j]
+        position = (value - low) * scale
+        position = position if position < last else last
+        # Written so that NaN is outside.
+        position = position if value >= low else outside
+        position = position if value <= high else outside
+        cells[j] = np.int32(position)
+
+
+@compiled
+def _count(histogram, cells):
+    """Count into four histograms in turn, so that equal neighbours do not wait for each other."""
+    full = cells.shape[0] // INTERLEAVED * INTERLEAVED
+    for j in range(0, full, INTERLEAVED):
+        histogram[np.uint64(0), np.uint64(cells[j])] += np.uint32(1)
+        histogram[np.uint64(1), np.uint64(cells[j + 1])] += np.uint32(1)
+        histogram[np.uint64(2), np.uint64(cells[j + 2])] += np.uint32(1)
+        histogram[np.uint64(3), np.uint64(cells[j + 3])] += np.uint32(1)
+    for j in range(full, cells.shape[0]):
+        histogram[np.uint64(0), np.uint64(cells[j])] += np.uint32(1)
+
+
+@compiled
+def _count_all(histograms, cells, values, limits, sizes):
+    """Count values into each of the requested histograms."""
+    for k in range(sizes.shape[0]):
+        low, high, scale = limits[k, 0], limits[k, 1], limits[k, 2]
+        for first in range(0, values.shape[0], cells.shape[0]):
+            part = values[first : first + cells.shape[0]]
+            found = cells[: part.shape[0]]
+            _find_bins(found, part, low, high, scale, sizes[k])
+            _count(histograms[k], found)
+
+
+@compiled
+def _collect(counts, histograms, sizes):
+    """Add the interleaved histograms to one row of counts, leave out the overflow, and clear."""
+    start = 0
+    for k in range(sizes.shape[0]):
+        for b in range(sizes[k]):
+            for i in range(INTERLEAVED):
+                counts[start + b] += np.int32(histograms[k, i, b])
+        start += sizes[k]
+    histograms[:] = 0
+
+
+@compiled
+def _workspace(limits, sizes):
+    largest_size = 0
+    for size in sizes:
+        largest_size = max(largest_size, size)
+    histograms = np.zeros((sizes.shape[0], INTERLEAVED, largest_size + 1), np.uint32)
+    return histograms, np.empty(SEGMENT, np.uint32)
+
+
+@compiled
+def count_rows(counts, values, limits, sizes):
+    """Add histograms of the rows of `values` to the rows of `counts`."""
+    histograms, cells = _workspace(limits, sizes)
+    for n in range(values.shape[0]):
+        _count_all(histograms, cells, values[n], limits, sizes)
+        _collect(counts[n], histograms, sizes)
+
+
+@compiled
+def measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes):
+    """Bin and score `logits + norms * offsets`, repeat by repeat, classes contiguous.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_samples, sum of sizes), int32
+        Added to.
+    msp_sums : ndarray of shape (n_samples,) or (0,), float64
+        Added to; empty where no maximum softmax probability is asked for.
+    logits : ndarray of shape (n_samples or 1, n_classes), float32
+    norms : ndarray of shape (n_samples,), float32
+    offsets : ndarray of shape (n_samples or 1, n_repeats, n_classes), float32
+    limits : ndarray of shape (n_histograms, 3), float32
+        Low, high, scale.
+    sizes : ndarray of shape (n_histograms,), int64
+    """
+    histograms, cells = _workspace(limits, sizes)
+    values, lanes = np.empty(offsets.shape[2], np.float32), np.empty(LANES, np.float32)
+    for n in range(norms.shape[0]):
+        row_logits = logits[n % logits.shape[0]]
+        row_offsets = offsets[n % offsets.shape[0]]
+        for i in range(offsets.shape[1]):
+            _scale_and_add(values, row_offsets[i], norms[n], row_logits)
+            _count_all(histograms, cells, values, limits, sizes)
+            if msp_sums.shape[0] > 0:
+                msp_sums[n] += ONE / _sum_exp(values, _largest(values, lanes))
+        _collect(counts[n], histograms, sizes)
+
+
+@compiled
+def measure_over_repeats(counts, msp_sums, logits, norms, offsets, limits, sizes):
+    """As `measure_over_classes`, with offsets of shape (n_samples or 1, n_classes, n_repeats)."""
+    n_classes, n_repeats = offsets.shape[1], offsets.shape[2]
+    at_once = min(n_repeats, max(16, SEGMENT // n_classes))
+    histograms, cells = _workspace(limits, sizes)
+    buffer = np.empty(n_classes * at_once, np.float32)
+    largest, sums = np.empty(at_once, np.float32), np.empty(at_once, np.float32)
+    for n in range(norms.shape[0]):
+        row_logits = logits[n % logits.shape[0]]
+        row_offsets = offsets[n % offsets.shape[0]]
+        for first in range(0, n_repeats, at_once):
+            width = min(at_once, n_repeats - first)
+            values = buffer[: n_classes * width].reshape((n_classes, width))
+            for c in range(n_classes):
+                part = row_offsets[c, first : first + width]
+                _scale_and_shift(values[c], part, norms[n], row_logits[c])
+            _count_all(histograms, cells, buffer[: n_classes * width], limits, sizes)
+            if msp_sums.shape[0] > 0:
+                msp_sums[n] += _msp_sum(values, largest[:width], sums[:width])
+        _collect(counts[n], histograms, sizes)
+
+
+@compiled
+def _msp_sum(values, largest, sums):
+    """Sum over repeats of the maximum softmax probability, classes along the first axis."""
+    largest[:] = -np.inf
+    sums[:] = 0.0
+    for c in range(values.shape[0]):
+        _raise_to(largest, values[c])
+    for c in range(values.shape[0]):
+        _add_exp(sums, values[c], largest)
+    return _sum_inverse(sums)
+
+
+class NumbaEngine(NumpyEngine):
+    """`NumpyEngine` with compiled loops; the maximum softmax probability is computed in them."""
+
+    name = "numba"
+
+    def histogram(self, values, bins):
+        limits, sizes = _bins_table([bins])
+        counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
+        count_rows(counts, values, limits, sizes)
+        return counts
+
+    def measure(self, features, block, logit_bins=(), scores=()):
+        n_samples = features.shape[0]
+        limits, sizes = _bins_table(logit_bins)
+        counts = np.zeros((n_samples, sizes.sum()), np.int32)
+        fuses_msp = "msp" in scores
+        msp_sums = np.zeros(n_samples if fuses_msp else 0)
+        if len(sizes) or fuses_msp:
+            for rows, tile in self._kernel_inputs(features, block):
+                _measure_tile(counts[rows], msp_sums[rows], *tile, limits, sizes)
+        score_sums = self._other_scores(features, block, scores)
+        for k, score in enumerate(scores):
+            if score == "msp":
+                score_sums[k] = msp_sums
+        return Measurement(_split(counts, sizes), score_sums)
+
+    def _kernel_inputs(self, features, block):
+        """Yield (row slice, (logits, norms, offsets)) as `measure_over_classes` takes them."""
+        if isinstance(block, ImplicitBlock):
+            logits, norms = block_logits(features, block), feature_norms(features)
+            yield slice(0, len(features)), (logits, norms, block.offsets[None])
+            return
+        bias = block.bias[None]
+        for rows, products in self._tiles(features, block, with_bias=False):
+            yield rows, (bias, np.ones(len(products), np.float32), products)
+
+    def _other_scores(self, features, block, scores):
+        """Score sums with those of "msp" left at zero, through tiles."""
+        others = tuple(score for score in scores if score != "msp")
+        sums = np.zeros((len(scores), features.shape[0]))
+        if others:
+            is_other = [score != "msp" for score in scores]
+            sums[is_other] = super().measure(features, block, (), others).score_sums
+        return sums
+
+
+def _measure_tile(counts, msp_sums, logits, norms, offsets, limits, sizes):
+    """Choose the loop order by the number of classes."""
+    if offsets.shape[2] > FEW_CLASSES:
+        measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes)
+        return
+    by_class = offsets.transpose(0, 2, 1)
+    if offsets.shape[0] == 1:
+        by_class = np.ascontiguousarray(by_class)
+    measure_over_repeats(counts, msp_sums, logits, norms, by_class, limits, sizes)
+
+
+def _bins_table(logit_bins):
+    """Limits in single precision and numbers of bins, as the kernels take them."""
+    limits = np.array([(bins.low, bins.high, bins.scale) for bins in logit_bins], np.float32)
+    sizes = np.array([bins.n_bins for bins in logit_bins], np.int64)
+    return limits.reshape(-1, 3), sizes
+
+
+def _split(counts, sizes):
+    """One array of counts for each of the requested histograms."""
+    return np.split(counts, np.cumsum(sizes)[:-1], axis=1) if len(sizes) else []

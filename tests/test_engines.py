@@ -1,0 +1,84 @@
+"""The engines agree with each other and with a slow reference in double precision."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from skweiper.density import bins_over
+from skweiper.engines import numpy as numpy_engine
+from skweiper.engines.numpy import NumpyEngine
+from skweiper.engines.select import select_engine
+from skweiper.head import check_head
+from skweiper.perturbation import Perturbation
+from skweiper.scores import logit_score
+
+N_FEATURES = 33
+
+
+def drawn(n_classes, n_repeats, projection, n_samples=37):
+    rng = np.random.RandomState(n_classes + n_repeats)
+    features = rng.standard_normal((n_samples, N_FEATURES)).astype(np.float32)
+    head = check_head(rng.standard_normal((n_classes, N_FEATURES)), None, N_FEATURES)
+    block = next(Perturbation(head, projection, 2.0, n_repeats, 0).blocks(np.inf))
+    return features, block
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def engine(request):
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    return select_engine(request.param)
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+@pytest.mark.parametrize("n_repeats", [1, 3, 100])
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 65, 150])
+def test_agrees_with_slow_reference(engine, n_classes, n_repeats, projection):
+    features, block = drawn(n_classes, n_repeats, projection)
+    logits = engine.perturbed_logits(features, block).astype(np.float64)
+    wide = bins_over((logits.min(), logits.max()), 100)
+    narrow = bins_over((-1.5, 2.0), 7)  # leaves values outside on both sides
+    scores = ("energy", "msp")
+    measured = engine.measure(features, block, (wide, narrow), scores)
+    for counts, bins in zip(measured.counts, (wide, narrow), strict=True):
+        expected = [np.histogram(row, bins.n_bins, (bins.low, bins.high))[0] for row in logits]
+        moved = np.abs(counts - np.array(expected)).sum() / 2
+        assert moved <= max(2, 1e-4 * logits.size)
+    for sums, score in zip(measured.score_sums, scores, strict=True):
+        expected = logit_score(score)(logits).sum(axis=1)
+        np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-5 * n_repeats)
+
+
+def test_highest_value_is_in_the_last_bin_and_beyond_is_in_none(engine):
+    values = np.array([[-0.1, 0.0, 0.999, 1.0, 1.001]], np.float32)
+    np.testing.assert_array_equal(engine.histogram(values, bins_over((0, 1), 4)), [[1, 0, 0, 2]])
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+def test_tiles_do_not_matter(engine, projection, monkeypatch):
+    features, block = drawn(10, 13, projection)
+    bins = (bins_over((-9, 9), 20),)
+    whole = engine.measure(features, block, bins, ("msp", "entropy"))
+    monkeypatch.setattr(numpy_engine, "TILE_BYTES", 1000)
+    monkeypatch.setattr(numpy_engine, "PRODUCT_BYTES", 1000)
+    tiled = engine.measure(features, block, bins, ("msp", "entropy"))
+    assert np.abs(whole.counts[0] - tiled.counts[0]).sum() <= 4
+    np.testing.assert_allclose(whole.score_sums, tiled.score_sums, rtol=1e-5)
+
+
+def test_two_threads_at_once_get_the_same(engine):
+    features, block = drawn(65, 30, "implicit")
+    bins = (bins_over((-9, 9), 20),)
+    alone = engine.measure(features, block, bins, ("msp",))
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(engine.measure, features, block, bins, ("msp",)) for _ in range(8)]
+    for job in jobs:
+        np.testing.assert_array_equal(job.result().counts[0], alone.counts[0])
+        np.testing.assert_array_equal(job.result().score_sums, alone.score_sums)
+
+
+def test_auto_is_numba_where_installed():
+    pytest.importorskip("numba")
+    assert select_engine("auto").name == "numba"
+    assert type(select_engine("numpy")) is NumpyEngine
