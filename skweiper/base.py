@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweiper.chunks import FeatureRows
 from skweiper.conformal import conformal_p_values
-from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
+from skweiper.validation import as_host, check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.version import __version__
 
 
@@ -179,7 +179,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         return FeatureRows(X)
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_skweiper_version": __version__}
+        state = {name: as_host(value) for name, value in super().__getstate__().items()}
+        return {**state, "_skweiper_version": __version__}
 
     def __setstate__(self, state):
         state = dict(state)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from skweiper.validation import is_device_array
+
 
 class Bins(NamedTuple):
     """`n_bins` equal bins on the closed interval [`low`, `high`].
@@ -76,11 +78,22 @@ def smooth(density, window):
     -------
     ndarray of shape (..., n_bins), float64
     """
+    if is_device_array(density):
+        return window_means(density, window)
     # SciPy puts the longer half of an even window on the left; the paper's code, on the right.
     origin = -1 if window % 2 == 0 else 0
     return uniform_filter1d(
         density, window, axis=-1, output=np.float64, mode="nearest", origin=origin
     )
+
+
+def window_means(density, window):
+    """`smooth` by cumulative sums, in operations that NumPy and CuPy share."""
+    left = (window - 1) // 2
+    around = [(0, 0)] * (density.ndim - 1)
+    padded = np.pad(density, [*around, (left, window - 1 - left)], mode="edge")
+    sums = np.cumsum(np.pad(padded, [*around, (1, 0)]), axis=-1, dtype=np.float64)
+    return (sums[..., window:] - sums[..., :-window]) / window
 
 
 def with_floor(density, epsilon):
@@ -112,5 +125,6 @@ def symmetric_kl(p, q, epsilon):
     Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
     Projections", NeurIPS 2024, section 3.3. https://arxiv.org/abs/2405.17164
     """
+    p = np.asarray(p, like=q)  # the training density goes to where the sample's is
     p, q = with_floor(p, epsilon), with_floor(q, epsilon)
     return np.sum((p - q) * (np.log(p) - np.log(q)), axis=-1)

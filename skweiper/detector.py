@@ -328,7 +328,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         return isinstance(self._score_parameter, str) and self._score_parameter == "kld"
 
     def _space(self, rows):
-        engine = select_engine(self.engine)
+        engine = select_engine(self.engine, self.device, rows.X)
         return PerturbedSpace(self.perturbation_, engine, self._block_cache)
 
     def _request(self):

@@ -55,6 +55,7 @@ class Measured(NamedTuple):
 
     def take(self, rows):
         """The measurements of some of the rows."""
+        rows = np.asarray(rows, like=self.score_means)
         return Measured(
             [counts[rows] for counts in self.feature_counts],
             [counts[rows] for counts in self.logit_counts],
@@ -74,15 +75,32 @@ class BlockCache:
     def __reduce__(self):
         return BlockCache, ()
 
+    def clear(self):
+        """Forget the blocks, as where their device is lost."""
+        self._kept = None
+
+    def holds(self, perturbation, engine):
+        """Whether the blocks of this perturbation are kept for this engine."""
+        kept = self._kept
+        return kept is not None and kept[0] is perturbation and kept[1] == engine.name
+
     def blocks(self, perturbation, engine, budget):
         """The blocks of a perturbation as `engine` wants them; kept if they fit `budget` bytes."""
-        if perturbation.nbytes > budget:
-            return map(engine.prepare, perturbation.blocks(budget // 2))
         kept = self._kept
-        if kept is None or kept[0] is not perturbation or kept[1] != engine.name:
-            block = engine.prepare(next(perturbation.blocks(budget)))
+        is_kept = self.holds(perturbation, engine)
+        if perturbation.nbytes > budget and not (is_kept and hasattr(engine, "gather")):
+            return map(engine.prepare, perturbation.blocks(min(budget, memory_budget()) // 2))
+        if not is_kept:
+            block = _whole_block(perturbation, engine, budget)
             kept = self._kept = (perturbation, engine.name, block)
         return [kept[2]]
+
+
+def _whole_block(perturbation, engine, budget):
+    """All repeats as one block, drawn on the host within its own budget."""
+    if not hasattr(engine, "gather"):
+        return engine.prepare(next(perturbation.blocks(budget)))
+    return engine.gather(perturbation.blocks(memory_budget() // 4), perturbation.n_repeats)
 
 
 class PerturbedSpace:
@@ -99,18 +117,45 @@ class PerturbedSpace:
         self.perturbation = perturbation
         self.engine = engine
         self.cache = cache
+        self.budget = engine.memory_budget() if self.on_device else memory_budget()
 
     @property
     def fits(self):
         """Whether all repeats fit their half of the memory budget at once."""
-        return self.perturbation.nbytes <= memory_budget() // 2
+        if self.on_device and self.cache.holds(self.perturbation, self.engine):
+            return True  # what is kept no longer counts as free memory
+        return self.perturbation.nbytes <= self.budget // 2
+
+    @property
+    def on_device(self):
+        return hasattr(self.engine, "working")
+
+    @property
+    def n_threads(self):
+        return self.engine.n_threads if self.on_device else available_threads()
+
+    def map(self, work, items):
+        """`map_in_order`; on a device, each call on a stream of its own."""
+        if not self.on_device:
+            yield from map_in_order(work, items, self.n_threads)
+            return
+
+        def streamed(item):
+            with self.engine.working():
+                return work(item)
+
+        try:
+            yield from map_in_order(streamed, items, self.n_threads)
+        except self.engine.device_errors:
+            self.cache.clear()
+            raise
 
     @property
     def logits_per_sample(self):
         return self.perturbation.n_repeats * self.perturbation.head.n_classes
 
     def blocks(self):
-        return self.cache.blocks(self.perturbation, self.engine, memory_budget() // 2)
+        return self.cache.blocks(self.perturbation, self.engine, self.budget // 2)
 
 
 def _chunk_bytes_per_row(space, n_bins):
@@ -124,6 +169,9 @@ def _chunk_bytes_per_row(space, n_bins):
 
 def chunk_slices(n_rows, space, n_bins=0):
     """Slices of rows whose chunks, one per thread, fit a quarter of the memory budget."""
+    if space.on_device:
+        most = rows_within(space.engine.chunk_bytes(), _chunk_bytes_per_row(space, n_bins), n_rows)
+        return row_slices(n_rows, most)
     n_threads = available_threads()
     budget = memory_budget() // (4 * n_threads)
     fair_share = max(1, -(-n_rows // n_threads))
@@ -153,7 +201,7 @@ def value_ranges(source, space, verbose=0):
             logits = ValueRange(*space.engine.logit_range(features, block))
             return ValueRange(float(features.min()), float(features.max())), logits
 
-        results = map_in_order(chunk_ranges, slices, available_threads())
+        results = space.map(chunk_ranges, slices)
         for features, logits in track(results, len(slices), "ranges", verbose):
             feature_range = feature_range.merge(features)
             logit_range = logit_range.merge(logits)
@@ -198,7 +246,7 @@ def _measure_by_chunk(source, space, request, finish, verbose, description):
         means = sums.score_means / space.perturbation.n_repeats
         return rows, finish(sums._replace(score_means=means))
 
-    results = map_in_order(work, slices, available_threads())
+    results = space.map(work, slices)
     yield from track(results, len(slices), description, verbose)
 
 
@@ -221,7 +269,7 @@ def _measure_stretch(source, space, request):
         def work(rows, block=block):
             return _measure_chunk(source, rows, space, block, request)
 
-        part = _concatenate(list(map_in_order(work, slices, available_threads())), space.engine.xp)
+        part = _concatenate(list(space.map(work, slices)), space.engine.xp)
         total = part if total is None else _add_repeats(total, part)
     return total._replace(score_means=total.score_means / space.perturbation.n_repeats)
 

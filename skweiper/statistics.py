@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skweiper.validation import as_host
+
 
 @dataclass(frozen=True)
 class ValueRange:
@@ -39,7 +41,7 @@ class MeanDensity:
     def update(self, counts):
         """Add the counts of some samples, an integer ndarray of shape (n_samples, n_bins)."""
         self.n_samples += counts.shape[0]
-        self.count_sums += counts.sum(axis=0, dtype=np.int64)
+        self.count_sums += as_host(counts.sum(axis=0, dtype=np.int64))
         return self
 
     def merge(self, other):

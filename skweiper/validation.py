@@ -13,6 +13,11 @@ def is_device_array(X):
     return hasattr(type(X), "__cuda_array_interface__")
 
 
+def as_host(array):
+    """A device array as a NumPy array; anything else as it is."""
+    return array.get() if is_device_array(array) and hasattr(array, "get") else array
+
+
 def _is_plain_numeric(X):
     """A 2-D NumPy array (memory-mapped too) of real numbers: used as it is, chunk by chunk."""
     return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from skweiper.engines.numpy import NumpyEngine
+from skweiper.validation import is_device_array
 
 ENGINES = ("auto", "numpy", "numba")
 DEVICES = ("auto", "cpu", "cuda")
@@ -19,7 +20,28 @@ def _numba_engine():
     return NumbaEngine()
 
 
-def select_engine(engine="auto"):
+GPU_REMEDY = (
+    "Run: pip install 'skweiper[gpu-cuda12]' or 'skweiper[gpu-cuda13]', whichever matches the "
+    "driver (nvidia-smi shows it), or pass device='cpu'."
+)
+
+
+def _cupy_engine(X):
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(
+            f"device='cuda' needs CuPy, which cannot be imported. {GPU_REMEDY}"
+        ) from error
+    from skweiper.engines.cupy import CupyEngine
+
+    if not cupy.is_available():
+        raise RuntimeError(f"device='cuda' needs an NVIDIA GPU, and CuPy finds none. {GPU_REMEDY}")
+    on_device = is_device_array(X)
+    return CupyEngine(cupy.asarray(X).device.id if on_device else cupy.cuda.Device().id)
+
+
+def select_engine(engine="auto", device="auto", X=None):
     """The engine that computes.
 
     Parameters
@@ -27,11 +49,37 @@ def select_engine(engine="auto"):
     engine : {"auto", "numpy", "numba"}, default="auto"
         CPU engine; "auto" is numba where it can be imported, else numpy.
 
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" is where X lives.
+    X : array or None
+        The features; only looked at for where they live.
+
+    Raises
+    ------
+    TypeError
+        `device="cpu"` and X on the GPU.
+    ValueError
+        A CPU engine asked for together with the GPU.
+    ImportError, RuntimeError
+        The GPU is asked for, and CuPy or the GPU is missing.
+
     Returns
     -------
     Engine
         An object with the methods of `skweiper.engines.numpy.NumpyEngine`.
     """
+    on_device = is_device_array(X)
+    if device == "cpu" and on_device:
+        raise TypeError(
+            "X is on the GPU, but device='cpu' was asked for. Pass X.get(), or device='auto'."
+        )
+    if device == "cuda" or on_device:
+        if engine != "auto":
+            raise ValueError(
+                f"engine={engine!r} computes on the CPU, but device={device!r} puts the work on "
+                "the GPU. Pass engine='auto', or device='cpu' with X in host memory."
+            )
+        return _cupy_engine(X)
     if engine == "auto":
         engine = "numba" if find_spec("numba") else "numpy"
     return _numba_engine() if engine == "numba" else NumpyEngine()

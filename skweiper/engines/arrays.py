@@ -1,0 +1,177 @@
+"""The engine contract in plain array operations that NumPy and CuPy share.
+
+On the GPU it is what the raw kernels are compared with, and what computes where they do not apply.
+"""
+
+import numpy as np
+
+from skweiper.chunks import rows_within
+from skweiper.engines.numpy import Measurement
+from skweiper.perturbation import ImplicitBlock
+from skweiper.scores import logit_score
+
+FLOAT32_BYTES = 4
+BYTES_PER_TILE_VALUE = 8 * FLOAT32_BYTES  # the value and the temporaries of binning and of scores
+
+
+def for_each_tile(n_rows, tile_rows, work, out_of_memory):
+    """Call `work` on consecutive slices of at most `tile_rows` rows, halved on `out_of_memory`.
+
+    Parameters
+    ----------
+    n_rows, tile_rows : int
+    work : callable
+        From a slice of rows to nothing; called again on a part of the slice where it failed.
+    out_of_memory : exception class or tuple of them
+        Raised again where a single row does not fit.
+    """
+    first = 0
+    while first < n_rows:
+        part = slice(first, min(first + tile_rows, n_rows))
+        try:
+            work(part)
+        except out_of_memory:
+            if part.stop - part.start == 1:
+                raise
+            tile_rows = (part.stop - part.start) // 2
+            continue
+        first = part.stop
+
+
+def bin_counts(values, bins, xp):
+    """Histogram of each row of `values`, ndarray of shape (n_samples, bins.n_bins), int32."""
+    n_samples, n_bins = values.shape[0], bins.n_bins
+    values = values.reshape(n_samples, -1)
+    position = xp.floor((values - np.float32(bins.low)) * np.float32(bins.scale))
+    position = xp.clip(position, -1, n_bins)
+    # One bin more on either side receives what lies outside; `high` itself is inside.
+    inside_top = values <= np.float32(bins.high)
+    position = xp.where(inside_top, xp.minimum(position, n_bins - 1), position)
+    first_cells = xp.arange(n_samples, dtype=np.int64)[:, None] * (n_bins + 2) + 1
+    cells = position.astype(np.int64) + first_cells
+    flat = xp.bincount(cells.ravel(), minlength=n_samples * (n_bins + 2))
+    return flat.reshape(n_samples, n_bins + 2)[:, 1:-1].astype(np.int32)
+
+
+class ArrayEngine:
+    """The methods of `skweiper.engines.numpy.NumpyEngine` for any array library like NumPy.
+
+    Parameters
+    ----------
+    xp : module
+        numpy or cupy.
+    tile_bytes : callable
+        Without arguments: bytes that a tile of perturbed logits and its temporaries may take.
+    out_of_memory : exception class or tuple of them
+    """
+
+    name = "arrays"
+
+    def __init__(self, xp, tile_bytes, out_of_memory=MemoryError):
+        self.xp = xp
+        self.tile_bytes = tile_bytes
+        self.out_of_memory = out_of_memory
+
+    def prepare(self, block):
+        """A drawn block, moved to where this engine computes."""
+        if isinstance(block, ImplicitBlock):
+            weight = None if block.weight is None else self.xp.asarray(block.weight)
+            return ImplicitBlock(
+                weight, self.xp.asarray(block.bias), self.xp.asarray(block.offsets)
+            )
+        return type(block)(self.xp.asarray(block.weight), self.xp.asarray(block.bias))
+
+    def load(self, source, rows):
+        """A slice of the rows of `FeatureRows` as finite float32 features."""
+        return self.xp.asarray(source.load(rows))
+
+    def to_host(self, array):
+        """An array of this engine as a NumPy array."""
+        return array.get() if hasattr(array, "get") else array
+
+    def histogram(self, values, bins):
+        """Histogram of each row, ndarray of shape (n_samples, bins.n_bins), int32."""
+        counts = self.xp.zeros((values.shape[0], bins.n_bins), np.int32)
+
+        def work(part):
+            counts[part] = bin_counts(values[part], bins, self.xp)
+
+        self._for_each_tile(values.shape[0], values.shape[1], work)
+        return counts
+
+    def logit_range(self, features, block):
+        """Smallest and largest perturbed logit over all samples and repeats: (float, float)."""
+        if isinstance(block, ImplicitBlock):
+            return self._implicit_range(features, block)
+        lows, highs = [], []
+
+        def work(part):
+            tile = self._tile(features[part], block)
+            lows.append(float(tile.min()))
+            highs.append(float(tile.max()))
+
+        self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
+        return min(lows), max(highs)
+
+    def measure(self, features, block, logit_bins=(), scores=()):
+        """Histograms and summed logit scores of the perturbed logits of each sample.
+
+        As `skweiper.engines.numpy.NumpyEngine.measure`; a callable score gets arrays of `xp`.
+        """
+        counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
+
+        def work(part):
+            tile = self._tile(features[part], block)
+            for total, bins in zip(counts, logit_bins, strict=True):
+                total[part] = bin_counts(tile, bins, self.xp)
+            self._sum_scores(score_sums[:, part], tile, scores)
+
+        self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
+        return Measurement(counts, score_sums)
+
+    def perturbed_logits(self, features, block):
+        """The perturbed logits, ndarray of shape (n_samples, n_repeats, n_classes), float32."""
+        return self._tile(features, block)
+
+    def _empty_results(self, n_samples, logit_bins, scores):
+        counts = [self.xp.zeros((n_samples, bins.n_bins), np.int32) for bins in logit_bins]
+        return counts, self.xp.zeros((len(scores), n_samples), np.float64)
+
+    def _sum_scores(self, score_sums, tile, scores):
+        for total, score in zip(score_sums, scores, strict=True):
+            total[:] = self.xp.sum(logit_score(score)(tile), axis=1, dtype=np.float64)
+
+    def _for_each_tile(self, n_rows, values_per_row, work):
+        bytes_per_row = BYTES_PER_TILE_VALUE * values_per_row
+        rows = rows_within(self.tile_bytes(), bytes_per_row, n_rows)
+        for_each_tile(n_rows, rows, work, self.out_of_memory)
+
+    def _tile(self, features, block):
+        if isinstance(block, ImplicitBlock):
+            tile = self._norms(features)[:, None, None] * block.offsets
+            tile += self._logits(features, block)[:, None, :]
+            return tile
+        tile = self._products(features, block)
+        tile += block.bias
+        return tile
+
+    def _products(self, features, block):
+        """Explicit perturbed logits less their bias, (n_samples, n_repeats, n_classes)."""
+        directions = block.weight.reshape(-1, block.weight.shape[2])
+        shape = (features.shape[0], block.n_repeats, block.n_classes)
+        return self.xp.matmul(features, directions.T).reshape(shape)
+
+    def _norms(self, features):
+        return self.xp.sqrt(self.xp.sum(features * features, axis=1))
+
+    def _logits(self, features, block):
+        if block.weight is None:
+            return features
+        return self.xp.matmul(features, block.weight.T) + block.bias
+
+    def _implicit_range(self, features, block):
+        """Closed form: for each class only the extreme offsets can give an extreme logit."""
+        logits, norms = self._logits(features, block), self._norms(features)[:, None]
+        low = (logits + norms * block.offsets.min(axis=0)).min()
+        high = (logits + norms * block.offsets.max(axis=0)).max()
+        return float(low), float(high)

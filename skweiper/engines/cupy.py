@@ -1,0 +1,289 @@
+"""The engine on an NVIDIA GPU: CuPy, cuBLAS and one raw kernel per tile.
+
+All host draws are uploaded, so that a seed means the same on every device. The device's memory
+pool is never freed here: it belongs to the whole process.
+"""
+
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from queue import SimpleQueue
+
+import numpy as np
+
+from skweiper.chunks import rows_within
+from skweiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
+from skweiper.engines.numpy import Measurement
+from skweiper.perturbation import ExplicitBlock, ImplicitBlock
+from skweiper.validation import check_finite
+
+N_STREAMS = 2
+"""One copies while the other computes."""
+THREADS = 256
+WARPS = THREADS // 32
+SHARED_BYTES = 40 * 2**10
+"""Histograms of one thread block; every CUDA device grants 48 KiB, some of it used otherwise."""
+LARGEST_CHUNK_BYTES = 128 * 2**20
+"""Enough for full-speed copies, little enough for several chunks to overlap."""
+LARGEST_TILE_BYTES = 4 * 2**30
+
+
+class BinsArguments:
+    """Bins as the kernels take them; `None` stands for no histogram."""
+
+    def __init__(self, bins):
+        low, scale, high = (0, 0, 0) if bins is None else (bins.low, bins.scale, bins.high)
+        self.n_bins = 0 if bins is None else bins.n_bins
+        self.arguments = (*map(np.float32, (low, scale, high)), np.int32(self.n_bins))
+
+
+def fits_shared_memory(n_bins):
+    """Whether a histogram of `n_bins` fits a thread block's shared memory."""
+    return FLOAT32_BYTES * n_bins <= SHARED_BYTES
+
+
+def histogram_copies(n_bins):
+    """Private histograms per thread block: one per warp, or as many as shared memory holds."""
+    return rows_within(SHARED_BYTES, FLOAT32_BYTES * n_bins, WARPS)
+
+
+def lanes_per_repeat(n_classes):
+    """Lanes of a warp that share one repeat: as many as leave at most a quarter of them idle.
+
+    Parameters
+    ----------
+    n_classes : int
+
+    Returns
+    -------
+    int
+        A power of two, at most 32.
+    """
+    for lanes in (32, 16, 8, 4, 2):
+        steps = -(-n_classes // lanes)
+        if n_classes >= 0.75 * lanes * steps:
+            return lanes
+    return 1
+
+
+@cache
+def kernels(device_id):
+    """The compiled kernels, by name, on one device."""
+    import cupy
+
+    source = files("skweiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
+    module = cupy.RawModule(code=source, options=("--std=c++17",))
+    with cupy.cuda.Device(device_id):
+        return {name: module.get_function(name) for name in ("measure_implicit", "measure_stored")}
+
+
+@cache
+def idle_streams(device_id):
+    """Streams that wait for work; the same ones always, since CuPy's pool keeps memory by stream.
+
+    They are ordered with the default stream, on which the caller prepares and collects arrays.
+    """
+    import cupy
+
+    idle = SimpleQueue()
+    with cupy.cuda.Device(device_id):
+        for _ in range(N_STREAMS):
+            idle.put(cupy.cuda.Stream(non_blocking=False))
+    return idle
+
+
+class CupyEngine(ArrayEngine):
+    """The methods of `skweiper.engines.numpy.NumpyEngine`, on CuPy arrays of one device.
+
+    Parameters
+    ----------
+    device_id : int
+        Number of the CUDA device.
+    """
+
+    n_threads = N_STREAMS
+
+    def __init__(self, device_id=0):
+        import cupy
+
+        self.device_id = device_id
+        self.name = f"cupy:{device_id}"
+        self.device_errors = (
+            cupy.cuda.runtime.CUDARuntimeError,
+            cupy.cuda.driver.CUDADriverError,
+        )
+        super().__init__(cupy, self._tile_bytes, cupy.cuda.memory.OutOfMemoryError)
+        # What the caller computed on a stream of their own must be there before ours read it.
+        cupy.cuda.get_current_stream().synchronize()
+
+    def free_bytes(self):
+        """Memory that new arrays may take: free on the device, or free in CuPy's pool."""
+        with self.xp.cuda.Device(self.device_id):
+            free, _ = self.xp.cuda.runtime.memGetInfo()
+            return free + self.xp.get_default_memory_pool().free_bytes()
+
+    def _tile_bytes(self):
+        return min(LARGEST_TILE_BYTES, self.free_bytes() // (2 * N_STREAMS))
+
+    def chunk_bytes(self):
+        """Bytes that the features of one chunk and their temporaries may take."""
+        return min(LARGEST_CHUNK_BYTES, self.free_bytes() // (8 * N_STREAMS))
+
+    def memory_budget(self):
+        """Bytes for a drawn perturbation and its chunks together, halved as on the host."""
+        return self.free_bytes()
+
+    @contextmanager
+    def working(self):
+        """Compute on an idle stream, with results complete at the end."""
+        streams = idle_streams(self.device_id)
+        stream = streams.get()
+        try:
+            with self.xp.cuda.Device(self.device_id), stream:
+                yield
+                stream.synchronize()
+        finally:
+            streams.put(stream)
+
+    def prepare(self, block):
+        """A drawn block on the device, complete."""
+        with self.xp.cuda.Device(self.device_id):
+            prepared = super().prepare(block)
+            self.xp.cuda.get_current_stream().synchronize()
+        return prepared
+
+    def gather(self, blocks, n_repeats):
+        """Blocks of repeats, drawn one by one on the host, as one block on the device."""
+        with self.xp.cuda.Device(self.device_id):
+            whole, first = None, 0
+            for block in blocks:
+                if isinstance(block, ImplicitBlock):
+                    return self.prepare(block)
+                if whole is None:
+                    whole = self.xp.empty((n_repeats, *block.weight.shape[1:]), np.float32)
+                whole[first : first + block.n_repeats].set(block.weight)
+                first += block.n_repeats
+            return self.prepare(ExplicitBlock(whole, block.bias))
+
+    def load(self, source, rows):
+        """A slice of the rows of `FeatureRows` as finite float32 features on the device."""
+        raw = (
+            self._device_rows(source, rows) if source.is_on_device else self._uploaded(source, rows)
+        )
+        features = self.xp.ascontiguousarray(raw, dtype=np.float32)
+        row_numbers = range(len(source)) if source.row_index is None else source.row_index
+        check_finite(features, raw, row_numbers[rows])
+        return features
+
+    def _device_rows(self, source, rows):
+        X = self.xp.asarray(source.X)
+        return X[rows] if source.row_index is None else X[self.xp.asarray(source.row_index[rows])]
+
+    def _uploaded(self, source, rows):
+        """Rows in their own dtype, through page-locked memory: half the copy for float16."""
+        values = source.raw(rows)
+        pinned = self.xp.cuda.alloc_pinned_memory(values.nbytes)
+        staged = np.frombuffer(pinned, values.dtype, values.size).reshape(values.shape)
+        np.copyto(staged, values)
+        raw = self.xp.empty(values.shape, values.dtype)
+        stream = self.xp.cuda.get_current_stream()
+        raw.set(staged, stream=stream)
+        stream.synchronize()  # the page-locked memory goes back to its pool after this
+        return raw
+
+    def histogram(self, values, bins):
+        """Histogram of each row, cupy.ndarray of shape (n_samples, bins.n_bins), int32."""
+        if not fits_shared_memory(bins.n_bins):
+            return super().histogram(values, bins)
+        counts = self.xp.empty((values.shape[0], bins.n_bins), np.int32)
+        # Each value as a repeat of one class: then consecutive lanes read consecutive values.
+        self._measure_stored(values[:, :, None], None, bins, counts, None)
+        return counts
+
+    def measure(self, features, block, logit_bins=(), scores=()):
+        """Histograms and summed logit scores of the perturbed logits of each sample.
+
+        As `skweiper.engines.numpy.NumpyEngine.measure`, with CuPy arrays; a callable score gets
+        CuPy arrays too.
+        """
+        if not all(fits_shared_memory(bins.n_bins) for bins in logit_bins):
+            return super().measure(features, block, logit_bins, scores)
+        counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
+        launches = _launches(counts, score_sums, logit_bins, scores)
+        others = [i for i, score in enumerate(scores) if not _in_kernel(score)]
+        if isinstance(block, ImplicitBlock):
+            self._launch_implicit(features, block, launches)
+            launches = []
+        if launches or others:
+            self._measure_tiles(features, block, launches, scores, score_sums, others)
+        return Measurement(counts, score_sums)
+
+    def _launch_implicit(self, features, block, launches):
+        logits = self.xp.ascontiguousarray(self._logits(features, block))
+        norms = self._norms(features)
+        for bins, counts, msp_sums in launches:
+            self._measure_implicit(logits, norms, block.offsets, bins, counts, msp_sums)
+
+    def _measure_tiles(self, features, block, launches, scores, score_sums, others):
+        """What needs the perturbed logits in memory, tile by tile."""
+
+        def work(part):
+            # An explicit tile stays without its bias while the kernels, which add it, read it.
+            is_explicit = isinstance(block, ExplicitBlock)
+            tile = (self._products if is_explicit else self._tile)(features[part], block)
+            for bins, counts, msp_sums in launches:
+                sums = None if msp_sums is None else msp_sums[part]
+                rows = None if counts is None else counts[part]
+                self._measure_stored(tile, block.bias, bins, rows, sums)
+            if others and is_explicit:
+                tile += block.bias
+            for i in others:
+                self._sum_scores(score_sums[i : i + 1, part], tile, scores[i : i + 1])
+
+        self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
+
+    def _measure_implicit(self, logits, norms, offsets, bins, counts, msp_sums):
+        self._launch(
+            "measure_implicit", (logits, norms, offsets), offsets.shape, bins, counts, msp_sums
+        )
+
+    def _measure_stored(self, values, bias, bins, counts, msp_sums):
+        self._launch("measure_stored", (values, bias), values.shape[1:], bins, counts, msp_sums)
+
+    def _launch(self, kernel, arrays, shape, bins, counts, msp_sums):
+        """One thread block per sample; a None among the arrays is a null pointer."""
+        n_repeats, n_classes = shape
+        as_arguments = BinsArguments(bins)
+        copies = histogram_copies(as_arguments.n_bins)
+        integers = (n_repeats, n_classes, lanes_per_repeat(n_classes), copies)
+        arguments = (
+            *map(_pointer, arrays),
+            *map(np.int32, integers),
+            *as_arguments.arguments,
+            _pointer(counts),
+            _pointer(msp_sums),
+        )
+        shared = FLOAT32_BYTES * copies * as_arguments.n_bins
+        n_samples = arrays[0].shape[0]
+        kernels(self.device_id)[kernel]((n_samples,), (THREADS,), arguments, shared_mem=shared)
+
+
+def _pointer(array):
+    return np.uintp(0) if array is None else array
+
+
+def _in_kernel(score):
+    return isinstance(score, str) and score == "msp"
+
+
+def _launches(counts, score_sums, logit_bins, scores):
+    """What each kernel launch measures: (bins, counts, msp sums), each possibly None.
+
+    The maximum softmax probability rides along with the first histogram.
+    """
+    sums = [total for total, score in zip(score_sums, scores, strict=True) if _in_kernel(score)]
+    histograms = list(zip(logit_bins, counts, strict=True))
+    n_launches = max(len(sums), len(histograms))
+    histograms += [(None, None)] * (n_launches - len(histograms))
+    sums += [None] * (n_launches - len(sums))
+    return [(*histogram, total) for histogram, total in zip(histograms, sums, strict=True)]

@@ -1,0 +1,134 @@
+"""The GPU engine: with a device, agreement with the CPU; without, all that it shares with it."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from skweiper.density import Bins, smooth, window_means
+from skweiper.detector import WeiPerDetector
+from skweiper.engines.arrays import ArrayEngine, for_each_tile
+from skweiper.engines.cupy import histogram_copies, lanes_per_repeat
+from skweiper.engines.numpy import NumpyEngine
+from skweiper.engines.select import select_engine
+from skweiper.head import check_head
+from skweiper.perturbation import Perturbation
+
+
+class DeviceArray(np.ndarray):
+    """Stands for an array on a GPU."""
+
+    __cuda_array_interface__ = None
+
+    def get(self):
+        return np.array(self)
+
+
+def make_problem(projection="implicit"):
+    rng = np.random.RandomState(0)
+    weight, X = rng.randn(7, 12), rng.randn(40, 12).astype(np.float32)
+    head = check_head(weight, rng.randn(7), 12)
+    block = next(Perturbation(head, projection, 2.0, 9, 3).blocks(10**9))
+    return weight, X, block
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit", "random"])
+def test_array_operations_agree_with_the_reference_engine(projection):
+    _, X, block = make_problem(projection)
+    plain, reference = ArrayEngine(np, lambda: 5000), NumpyEngine()
+    bins, scores = (Bins(-5.0, 6.0, 20), Bins(0.0, 1.0, 3)), ("msp", "energy")
+    got, expected = (e.measure(X, block, bins, scores) for e in (plain, reference))
+    for counts, others in zip(got.counts, expected.counts, strict=True):
+        assert np.abs(counts - others).sum() <= 1e-4 * others.sum() + 2
+    np.testing.assert_allclose(got.score_sums, expected.score_sums, rtol=1e-5)
+    np.testing.assert_allclose(
+        plain.logit_range(X, block), reference.logit_range(X, block), rtol=1e-5
+    )
+    np.testing.assert_array_equal(plain.histogram(X, bins[0]), reference.histogram(X, bins[0]))
+
+
+def test_tiles_are_halved_until_they_fit_and_cover_every_row_once():
+    done = []
+
+    def work(part):
+        if part.stop - part.start > 3:
+            raise MemoryError
+        done.extend(range(part.start, part.stop))
+
+    for_each_tile(29, 16, work, MemoryError)
+    assert done == list(range(29))
+
+
+def test_a_row_that_does_not_fit_is_an_error():
+    def work(part):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        for_each_tile(5, 4, work, MemoryError)
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 31, 100, 1000])
+def test_lanes_leave_at_most_a_quarter_idle(n_classes):
+    lanes = lanes_per_repeat(n_classes)
+    assert lanes in (1, 2, 4, 8, 16, 32)
+    assert n_classes >= 0.75 * lanes * -(-n_classes // lanes)
+
+
+@pytest.mark.parametrize("n_bins", [2, 100, 5000, 10_000])
+def test_histogram_copies_fit_shared_memory(n_bins):
+    assert 4 * n_bins * histogram_copies(n_bins) <= 40 * 1024
+
+
+@pytest.mark.parametrize("window", [1, 2, 4, 15, 40])
+def test_window_means_are_the_smoothing(window):
+    density = np.random.RandomState(0).rand(3, 20)
+    np.testing.assert_allclose(window_means(density, window), smooth(density, window), rtol=1e-10)
+
+
+def test_cpu_refuses_device_arrays_with_a_remedy():
+    with pytest.raises(TypeError, match=r"X\.get\(\)"):
+        select_engine("auto", "cpu", np.zeros((2, 2)).view(DeviceArray))
+
+
+def test_a_cpu_engine_cannot_compute_on_the_gpu():
+    with pytest.raises(ValueError, match="engine='numpy' computes on the CPU"):
+        select_engine("numpy", "cuda")
+
+
+def test_without_cupy_the_error_names_the_extras(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    weight, X, _ = make_problem()
+    with pytest.raises(ImportError, match=r"gpu-cuda12.*gpu-cuda13"):
+        WeiPerDetector(weight, device="cuda").fit(X)
+
+
+def test_device_parameters_are_pickled_as_numpy():
+    weight, _, _ = make_problem()
+    detector = pickle.loads(pickle.dumps(WeiPerDetector(weight.view(DeviceArray))))
+    assert type(detector.weight) is np.ndarray
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_kernels_compile(architecture, tmp_path):
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("needs nvcc")
+    source = files("skweiper.engines").joinpath("weiper.cu")
+    command = [nvcc, "-ptx", f"-arch={architecture}", "--std=c++17", "-Werror", "all-warnings"]
+    subprocess.run([*command, "-o", str(tmp_path / "weiper.ptx"), str(source)], check=True)
+    assert "measure_implicit" in (tmp_path / "weiper.ptx").read_text()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("projection", ["implicit", "explicit", "random"])
+def test_gpu_scores_agree_with_the_cpu(projection):
+    weight, X, _ = make_problem()
+    detector = WeiPerDetector(weight, projection=projection, n_repeats=2000, random_state=0)
+    on_cpu = detector.fit(X).score_samples(X)
+    on_gpu = detector.set_params(device="cuda").fit(X).score_samples(X)
+    assert type(on_gpu) is np.ndarray
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4)
