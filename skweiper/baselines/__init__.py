@@ -1,0 +1,33 @@
+"""The other post-hoc detectors, on features and head: one file each."""
+
+from skweiper.baselines.dice import DICEDetector
+from skweiper.baselines.fdbd import FDBDDetector
+from skweiper.baselines.gradnorm import GradNormDetector
+from skweiper.baselines.kl_matching import KLMatchingDetector
+from skweiper.baselines.knn import KNNDetector
+from skweiper.baselines.logit import LogitDetector
+from skweiper.baselines.mahalanobis import MahalanobisDetector
+from skweiper.baselines.nci import NCIDetector
+from skweiper.baselines.nnguide import NNGuideDetector
+from skweiper.baselines.relation import RelationGraphDetector
+from skweiper.baselines.relative_mahalanobis import RelativeMahalanobisDetector
+from skweiper.baselines.residual import ResidualDetector
+from skweiper.baselines.she import SHEDetector
+from skweiper.baselines.vim import ViMDetector
+
+__all__ = [
+    "DICEDetector",
+    "FDBDDetector",
+    "GradNormDetector",
+    "KLMatchingDetector",
+    "KNNDetector",
+    "LogitDetector",
+    "MahalanobisDetector",
+    "NCIDetector",
+    "NNGuideDetector",
+    "RelationGraphDetector",
+    "RelativeMahalanobisDetector",
+    "ResidualDetector",
+    "SHEDetector",
+    "ViMDetector",
+]

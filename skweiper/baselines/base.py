@@ -1,0 +1,121 @@
+"""What the peer detectors share: the head, the classes, and passes over chunks of rows."""
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from skweiper.base import BaseDetector
+from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
+from skweiper.head import check_head
+
+BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
+
+
+def chunk_slices(n_rows, values_per_row):
+    """Slices of rows that hold about `values_per_row` float64 numbers each, within a quarter
+    of the memory budget."""
+    budget = memory_budget() // 4
+    return row_slices(n_rows, rows_within(budget, BYTES_PER_VALUE * values_per_row, n_rows))
+
+
+def load_chunk(rows, part, dtype=np.float64):
+    """Features of a slice of `FeatureRows` on the host."""
+    if rows.is_on_device:
+        return FeatureRows(rows.raw(part).get()).load(slice(None), dtype=dtype)
+    return rows.load(part, dtype=dtype)
+
+
+class PeerDetector(BaseDetector):
+    """A detector whose score of a row depends on that row and on fitted state only.
+
+    A subclass defines `_learn(rows, labels)`, `_score_features(features)` of a float64 chunk, and
+    `_values_per_row` if a row needs more numbers than its features.
+    """
+
+    def _fit(self, rows, labels):
+        self._learn(rows, labels)
+        return self._score(rows)
+
+    def _learn(self, rows, labels):
+        """Methods without a training statistic learn nothing."""
+
+    @property
+    def _values_per_row(self):
+        return self.n_features_in_
+
+    def _chunks(self, rows):
+        """Yield (slice, features) of consecutive rows."""
+        for part in chunk_slices(len(rows), self._values_per_row):
+            yield part, load_chunk(rows, part)
+
+    def _map_rows(self, rows, work):
+        """work(features) of all rows, concatenated."""
+        return np.concatenate([work(features) for _, features in self._chunks(rows)])
+
+    def _score(self, rows):
+        return self._map_rows(rows, self._score_features)
+
+
+class HeadDetector(PeerDetector):
+    """A peer detector with a classifier's final layer, `head_` after fit."""
+
+    def _fit(self, rows, labels):
+        self.head_ = check_head(self.weight, self.bias, rows.n_features)
+        return super()._fit(rows, labels)
+
+    @property
+    def _values_per_row(self):
+        return self.n_features_in_ + self.head_.n_classes
+
+
+class ClassDetector(HeadDetector):
+    """A head detector that learns from classes: the head's predictions, or y."""
+
+    _parameter_constraints = {
+        **BaseDetector._parameter_constraints,
+        "labels": [StrOptions({"head", "y"})],
+    }
+
+    def _class_labels(self, rows, labels):
+        """The class of each training row, ndarray of shape (n_samples,)."""
+        if self.labels == "head":
+            return self._map_rows(rows, self._predicted_class)
+        return required_labels(labels, type(self).__name__)
+
+    def _predicted_class(self, features):
+        return self.head_.logits(features).argmax(axis=1)
+
+
+def required_labels(labels, name):
+    """The labels that labels="y" asks for.
+
+    Raises
+    ------
+    ValueError
+        No y was passed.
+    """
+    if labels is None:
+        raise ValueError(
+            f"{name} with labels='y' needs the class of each row: pass y to fit, or "
+            "labels='head' to take the classes that the head predicts."
+        )
+    return labels
+
+
+def check_class_numbers(labels, n_classes):
+    """Labels as row numbers of the head's weight.
+
+    Raises
+    ------
+    ValueError
+        A label is no integer between 0 and n_classes - 1.
+    """
+    numbers = np.asarray(labels)
+    if numbers.dtype.kind not in "fiub" or not np.all(
+        (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < n_classes)
+    ):
+        raise ValueError(
+            f"y must hold class numbers 0..{n_classes - 1}, the rows of weight, got values such "
+            f"as {np.unique(numbers)[[0, -1]].tolist()}. Encode the classes in the order of the "
+            "head's rows, or pass labels='head'."
+        )
+    return numbers.astype(np.intp)

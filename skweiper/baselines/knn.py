@@ -1,0 +1,69 @@
+"""KNNDetector: distance to the k-th nearest training row on the unit sphere."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from sklearn.utils._param_validation import Interval
+
+from skweiper.baselines.base import PeerDetector
+
+
+class KNNDetector(PeerDetector):
+    """Detector by the distance to the k-th nearest training row, features normalised.
+
+    The score is minus the Euclidean distance between unit vectors, in [-2, 0], higher = more
+    in-distribution. A row of zeros stays at the origin.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=50
+        The k of the method; all training rows where there are fewer. A training row counts as its
+        own first neighbour.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    neighbors_ : NearestNeighbors
+        The normalised training rows, in single precision.
+    n_neighbors_ : int
+        The k in use.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    References
+    ----------
+    Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022.
+    https://arxiv.org/abs/2204.06507
+    """
+
+    _parameter_constraints = {
+        **PeerDetector._parameter_constraints,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, *, n_neighbors=50, contamination=0.05):
+        self.n_neighbors = n_neighbors
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        bank = np.empty((len(rows), rows.n_features), dtype=np.float32)
+        for part, features in self._chunks(rows):
+            bank[part] = normalize(features)
+        self.n_neighbors_ = min(self.n_neighbors, len(rows))
+        self.neighbors_ = NearestNeighbors(n_neighbors=self.n_neighbors_, algorithm="brute")
+        self.neighbors_.fit(bank)
+
+    def _score_features(self, features):
+        distances, _ = self.neighbors_.kneighbors(normalize(features).astype(np.float32))
+        return -distances[:, -1].astype(np.float64)
+
+    @property
+    def _values_per_row(self):
+        return self.n_features_in_ + self.n_neighbors

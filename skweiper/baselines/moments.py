@@ -1,0 +1,90 @@
+"""Means and covariances of rows that come in chunks."""
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.sparse import csr_array
+
+
+def class_means(chunks, members, n_classes):
+    """Mean features of each class.
+
+    Parameters
+    ----------
+    chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+    members : ndarray of shape (n_samples,), int
+        Class of each row, from 0; negative for rows that belong to none.
+    n_classes : int
+
+    Returns
+    -------
+    means : ndarray of shape (n_classes, n_features)
+        Zero for classes without a row.
+    counts : ndarray of shape (n_classes,), int
+    """
+    sums = 0.0
+    for part, features in chunks:
+        own = np.flatnonzero(members[part] >= 0)
+        places = (members[part][own], own)
+        indicator = csr_array((np.ones(len(own)), places), shape=(n_classes, len(features)))
+        sums = sums + indicator @ features
+    counts = np.bincount(members[members >= 0], minlength=n_classes)
+    return sums / np.maximum(counts, 1)[:, None], counts
+
+
+def covariance_about(chunks, centre_of):
+    """Mean outer product of the rows less their centres (maximum likelihood covariance).
+
+    Parameters
+    ----------
+    chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+    centre_of : callable
+        From a slice of rows to their centres, broadcastable to the rows.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_features)
+    """
+    total, n_samples = 0.0, 0
+    for part, features in chunks:
+        centred = features - centre_of(part)
+        total = total + centred.T @ centred
+        n_samples += len(features)
+    return total / n_samples
+
+
+def whitening(covariance):
+    """Matrix V with V V' the pseudo-inverse of a covariance.
+
+    Directions without variance, to rounding, are left out, as `scipy.linalg.pinvh` leaves them
+    out.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features)
+
+    Returns
+    -------
+    ndarray of shape (n_features, rank)
+    """
+    variances, directions = eigh(covariance)
+    cut = np.abs(variances).max() * len(variances) * np.finfo(np.float64).eps
+    kept = variances > cut
+    return directions[:, kept] / np.sqrt(variances[kept])
+
+
+def squared_distances(whitened, whitened_means):
+    """Squared Euclidean distances of rows to means.
+
+    Parameters
+    ----------
+    whitened : ndarray of shape (n_samples, rank)
+    whitened_means : ndarray of shape (n_classes, rank)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), at least 0
+    """
+    distances = -2.0 * (whitened @ whitened_means.T)
+    distances += np.square(whitened).sum(axis=1)[:, None]
+    distances += np.square(whitened_means).sum(axis=1)
+    return np.maximum(distances, 0.0, out=distances)

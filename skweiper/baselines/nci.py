@@ -1,0 +1,72 @@
+"""NCIDetector: how far a row lies along the weight of its predicted class."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skweiper.baselines.base import HeadDetector
+from skweiper.baselines.moments import class_means
+
+
+class NCIDetector(HeadDetector):
+    """Detector inspired by neural collapse (NCI).
+
+    The score is the component of the predicted class's weight along the centred features, plus
+    alpha times the L1 norm of the features. Unbounded, higher = more in-distribution.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    alpha : float, default=1e-4
+        Weight of the L1 norm, at least 0.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    head_ : Head
+        The checked final layer.
+    mean_ : ndarray of shape (n_features,)
+        Mean training features.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    References
+    ----------
+    Liu and Qin, "Detecting Out-of-Distribution through the Lens of Neural Collapse", CVPR 2025.
+    https://arxiv.org/abs/2311.01479
+    """
+
+    _parameter_constraints = {
+        **HeadDetector._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, weight=None, bias=None, *, alpha=1e-4, contamination=0.05):
+        self.weight = weight
+        self.bias = bias
+        self.alpha = alpha
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        everyone = np.zeros(len(rows), dtype=np.intp)
+        self.mean_ = class_means(self._chunks(rows), everyone, 1)[0][0]
+
+    @property
+    def _values_per_row(self):
+        return 3 * self.n_features_in_ + self.head_.n_classes
+
+    def _score_features(self, features):
+        predicted = self.head_.logits(features).argmax(axis=1)
+        centred = features - self.mean_
+        along = np.einsum("ij,ij->i", self.head_.matrix[predicted], centred)
+        length = np.maximum(np.linalg.norm(centred, axis=1), np.finfo(np.float64).eps)
+        return along / length + self.alpha * np.abs(features).sum(axis=1)

@@ -1,0 +1,88 @@
+"""RelationGraphDetector: similarity in features and in softmax to all training rows."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.preprocessing import normalize
+from sklearn.utils._param_validation import Interval
+
+from skweiper.baselines.base import HeadDetector
+from skweiper.scores import softmax
+
+
+class RelationGraphDetector(HeadDetector):
+    """Detector by the relation of a row to the training rows, in features and in softmax.
+
+    The score sums, over the training rows, the positive part of the cosine of the features times
+    the inner product of the softmax, to a power, where it exceeds a threshold. In
+    [0, n_samples], higher = more in-distribution.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    power : float, default=1.0
+        Exponent of each relation, above 0.
+    threshold : float, default=0.03
+        Relations in [0, 1] at or below it count as none.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    head_ : Head
+        The checked final layer.
+    bank_ : ndarray of shape (n_samples, n_features), float32
+        Normalised training rows.
+    bank_probabilities_ : ndarray of shape (n_samples, n_classes), float32
+        Softmax of the training rows.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    References
+    ----------
+    Kim et al., "Neural Relation Graph: A Unified Framework for Identifying Label Noise and Outlier
+    Data", NeurIPS 2023. https://arxiv.org/abs/2301.12321
+    """
+
+    _parameter_constraints = {
+        **HeadDetector._parameter_constraints,
+        "power": [Interval(Real, 0, None, closed="neither")],
+        "threshold": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, weight=None, bias=None, *, power=1.0, threshold=0.03, contamination=0.05):
+        self.weight = weight
+        self.bias = bias
+        self.power = power
+        self.threshold = threshold
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        self.bank_ = np.empty((len(rows), rows.n_features), dtype=np.float32)
+        shape = (len(rows), self.head_.n_classes)
+        self.bank_probabilities_ = np.empty(shape, dtype=np.float32)
+        for part, features in self._chunks(rows):
+            self.bank_[part] = normalize(features)
+            self.bank_probabilities_[part] = softmax(self.head_.logits(features))
+
+    @property
+    def _values_per_row(self):
+        bank = len(self.bank_probabilities_) if hasattr(self, "bank_probabilities_") else 0
+        return self.n_features_in_ + self.head_.n_classes + bank
+
+    def _score_features(self, features):
+        relation = normalize(features).astype(np.float32) @ self.bank_.T
+        np.maximum(relation, 0, out=relation)
+        probabilities = softmax(self.head_.logits(features)).astype(np.float32)
+        relation *= probabilities @ self.bank_probabilities_.T
+        relation[relation <= self.threshold] = 0
+        if self.power != 1:
+            relation **= np.float32(self.power)
+        return relation.sum(axis=1, dtype=np.float64)

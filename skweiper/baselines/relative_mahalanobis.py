@@ -1,0 +1,68 @@
+"""RelativeMahalanobisDetector: Mahalanobis distance less that to the background."""
+
+import numpy as np
+
+from skweiper.baselines.mahalanobis import MahalanobisDetector
+from skweiper.baselines.moments import class_means, covariance_about, whitening
+
+
+class RelativeMahalanobisDetector(MahalanobisDetector):
+    """Detector by the relative Mahalanobis distance (RMDS).
+
+    The score is the squared distance to the mean of all training rows, under their covariance,
+    less the squared distance to the nearest class mean. Unbounded, higher = more in-distribution.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    labels : {"head", "y"}, default="head"
+        Where the class of a training row comes from: the head's prediction, or y.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    head_ : Head
+        The checked final layer.
+    classes_ : ndarray of shape (n_classes_seen,)
+        Classes of the training rows.
+    means_ : ndarray of shape (n_classes_seen, n_features)
+        Their mean features.
+    whitening_ : ndarray of shape (n_features, rank)
+        V with V V' the pseudo-inverse of the covariance within classes.
+    background_mean_ : ndarray of shape (n_features,)
+        Mean of all training rows.
+    background_whitening_ : ndarray of shape (n_features, rank)
+        The same of the covariance of all training rows.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    References
+    ----------
+    Ren et al., "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021.
+    https://arxiv.org/abs/2106.09022
+    """
+
+    def __init__(self, weight=None, bias=None, *, labels="head", contamination=0.05):
+        self.weight = weight
+        self.bias = bias
+        self.labels = labels
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        super()._learn(rows, labels)
+        everyone = np.zeros(len(rows), dtype=np.intp)
+        self.background_mean_ = class_means(self._chunks(rows), everyone, 1)[0][0]
+        covariance = covariance_about(self._chunks(rows), lambda part: self.background_mean_)
+        self.background_whitening_ = whitening(covariance)
+
+    def _score_features(self, features):
+        centred = (features - self.background_mean_) @ self.background_whitening_
+        return np.square(centred).sum(axis=1) + super()._score_features(features)

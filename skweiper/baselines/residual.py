@@ -1,0 +1,94 @@
+"""ResidualDetector: length of the part of a row outside the principal subspace."""
+
+from numbers import Integral
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.utils._param_validation import Interval
+
+from skweiper.baselines.base import HeadDetector
+from skweiper.baselines.moments import covariance_about
+
+
+class ResidualDetector(HeadDetector):
+    """Detector by the residual to the principal subspace of the training features.
+
+    The score is minus the length of the features' part outside the subspace, about the origin of
+    ViM: at most 0, higher = more in-distribution.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    n_components : int, default=None
+        Dimension of the principal subspace, less than n_features. None: the paper's rule, 1000
+        from 2048 features on, 512 from 768 on, else half of them.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    head_ : Head
+        The checked final layer.
+    origin_ : ndarray of shape (n_features,)
+        The point whose logits are closest to zero, -pinv(weight) bias.
+    residual_basis_ : ndarray of shape (n_features, n_features - n_components)
+        Orthonormal basis of the complement of the principal subspace.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    References
+    ----------
+    Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022.
+    https://arxiv.org/abs/2203.10807
+    """
+
+    _parameter_constraints = {
+        **HeadDetector._parameter_constraints,
+        "n_components": [Interval(Integral, 0, None, closed="left"), None],
+    }
+
+    def __init__(self, weight=None, bias=None, *, n_components=None, contamination=0.05):
+        self.weight = weight
+        self.bias = bias
+        self.n_components = n_components
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        self.origin_ = -np.linalg.pinv(self.head_.matrix) @ self.head_.bias
+        n_components = subspace_dimension(self.n_components, rows.n_features)
+        moment = covariance_about(self._chunks(rows), lambda part: self.origin_)
+        _, directions = eigh(moment)
+        self.residual_basis_ = directions[:, : rows.n_features - n_components]
+
+    def _residual(self, features):
+        return np.linalg.norm((features - self.origin_) @ self.residual_basis_, axis=1)
+
+    def _score_features(self, features):
+        return -self._residual(features)
+
+
+def subspace_dimension(n_components, n_features):
+    """The dimension asked for, or the paper's rule.
+
+    Raises
+    ------
+    ValueError
+        No dimension is left for the residual.
+    """
+    if n_components is None:
+        if n_features >= 2048:
+            return 1000
+        return 512 if n_features >= 768 else n_features // 2
+    if n_components >= n_features:
+        raise ValueError(
+            f"n_components must be less than n_features={n_features}, or no residual is left, "
+            f"got {n_components}."
+        )
+    return n_components

@@ -1,0 +1,73 @@
+"""SHEDetector: inner product with the mean features of the predicted class."""
+
+import numpy as np
+
+from skweiper.baselines.base import ClassDetector, check_class_numbers
+from skweiper.baselines.moments import class_means
+
+
+class SHEDetector(ClassDetector):
+    """Detector by the simplified Hopfield energy (SHE).
+
+    The score is the inner product with the mean training features of the class that the head
+    predicts. Unbounded, higher = more in-distribution.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    labels : {"head", "y"}, default="head"
+        Where the class of a training row comes from: the head's prediction, or y.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    head_ : Head
+        The checked final layer.
+    patterns_ : ndarray of shape (n_classes, n_features)
+        Mean features of each class of the head; of all training rows for a class without any.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    Notes
+    -----
+    With `labels="y"` only rows that the head classifies correctly enter a pattern, as published;
+    y then holds the class numbers 0..n_classes - 1.
+
+    References
+    ----------
+    Zhang et al., "Out-of-Distribution Detection based on In-Distribution Data Patterns
+    Memorization with Modern Hopfield Energy", ICLR 2023.
+    https://openreview.net/forum?id=KkazG4lgKL
+    """
+
+    def __init__(self, weight=None, bias=None, *, labels="head", contamination=0.05):
+        self.weight = weight
+        self.bias = bias
+        self.labels = labels
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        members = self._pattern_of(rows, labels)
+        self.patterns_, counts = class_means(self._chunks(rows), members, self.head_.n_classes)
+        if not counts.all():
+            everyone = np.zeros(len(rows), dtype=np.intp)
+            self.patterns_[counts == 0] = class_means(self._chunks(rows), everyone, 1)[0]
+
+    def _pattern_of(self, rows, labels):
+        """Class whose pattern a row belongs to; with y, -1 where the head predicts another."""
+        predicted = self._map_rows(rows, self._predicted_class)
+        if self.labels == "head":
+            return predicted
+        truth = check_class_numbers(self._class_labels(rows, labels), self.head_.n_classes)
+        return np.where(truth == predicted, truth, -1)
+
+    def _score_features(self, features):
+        return np.einsum("ij,ij->i", features, self.patterns_[self._predicted_class(features)])

@@ -1,0 +1,63 @@
+"""ViMDetector: energy less a virtual logit from the residual."""
+
+import numpy as np
+
+from skweiper.baselines.residual import ResidualDetector
+from skweiper.scores import energy, max_logit
+
+
+class ViMDetector(ResidualDetector):
+    """Detector by virtual-logit matching (ViM).
+
+    The score is the energy of the logits less the virtual logit, the residual to the principal
+    subspace times `alpha_`. Unbounded, higher = more in-distribution.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features), default=None
+        Weight of the classifier's final layer, one row per class. None: X already holds logits.
+    bias : array-like of shape (n_classes,), default=None
+        Bias of the final layer. None means zeros.
+    n_components : int, default=None
+        Dimension of the principal subspace, less than n_features. None: the paper's rule, 1000
+        from 2048 features on, 512 from 768 on, else half of them.
+    contamination : float, default=0.05
+        Share in (0, 0.5] of training rows that score below the threshold.
+
+    Attributes
+    ----------
+    head_ : Head
+        The checked final layer.
+    origin_ : ndarray of shape (n_features,)
+        The point whose logits are closest to zero, -pinv(weight) bias.
+    residual_basis_ : ndarray of shape (n_features, n_features - n_components)
+        Orthonormal basis of the complement of the principal subspace.
+    alpha_ : float
+        Mean largest logit over mean residual of the training rows; 0 where the residual is.
+    offset_ : float
+        Threshold: `decision_function` is `score_samples` less this.
+    n_features_in_ : int
+        Width of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names in `fit`.
+
+    References
+    ----------
+    Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022.
+    https://arxiv.org/abs/2203.10807
+    """
+
+    def __init__(self, weight=None, bias=None, *, n_components=None, contamination=0.05):
+        self.weight = weight
+        self.bias = bias
+        self.n_components = n_components
+        self.contamination = contamination
+
+    def _learn(self, rows, labels):
+        super()._learn(rows, labels)
+        residual = self._map_rows(rows, self._residual).mean()
+        largest = self._map_rows(rows, lambda features: max_logit(self.head_.logits(features)))
+        self.alpha_ = float(np.mean(largest) / residual) if residual > 0 else 0.0
+
+    def _score_features(self, features):
+        return energy(self.head_.logits(features)) - self.alpha_ * self._residual(features)

@@ -1,0 +1,328 @@
+"""Feature shapers: transformers that rectify, prune or scale penultimate features.
+
+They keep the feature space, so they may stand before any detector in a Pipeline:
+`make_pipeline(ReAct(percentile=90), WeiPerDetector(weight, bias, score="energy"))`.
+"""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
+from skweiper.quantile import pooled_quantile
+from skweiper.validation import (
+    check_feature_matrix,
+    check_width_and_names,
+    inlier_rows,
+)
+
+BYTES_PER_VALUE = 64  # value, copies, sort order and key of one feature of one row
+LARGEST_EXPONENT = 80.0
+"""Scaling factors stay below exp(80), the last round number before float32 overflows."""
+PERCENT = Interval(Real, 0, 100, closed="both")
+PERCENT_BELOW_ALL = Interval(Real, 0, 100, closed="left")
+ASH_PERCENTILES = {"s": 90, "p": 60, "b": 65}
+
+
+def kept_positions(features, percentile):
+    """Positions of the largest features of each row.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    percentile : float, in [0, 100)
+        Percentage to drop. At least one feature is kept.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_kept), int
+    """
+    n_features = features.shape[1]
+    n_kept = max(1, n_features - round(n_features * percentile / 100))
+    return np.argpartition(features, n_features - n_kept, axis=1)[:, n_features - n_kept :]
+
+
+def pruned(features, kept):
+    """Features with all but the kept positions set to zero."""
+    result = np.zeros_like(features)
+    np.put_along_axis(result, kept, np.take_along_axis(features, kept, axis=1), axis=1)
+    return result
+
+
+def binarised(features, kept):
+    """Kept positions share the row's sum of features equally; the others are zero."""
+    result = np.zeros_like(features)
+    share = features.sum(axis=1, keepdims=True) / kept.shape[1]
+    np.put_along_axis(result, kept, np.broadcast_to(share, kept.shape), axis=1)
+    return result
+
+
+def pruning_scale(features, kept):
+    """Factor of each row, exp(sum of all features / sum of the kept ones), shape (n_samples, 1).
+
+    One where the kept features sum to zero: a row of zeros stays a row of zeros.
+    """
+    total = features.sum(axis=1, keepdims=True)
+    kept_total = np.take_along_axis(features, kept, axis=1).sum(axis=1, keepdims=True)
+    ratio = np.zeros_like(total)
+    with np.errstate(over="ignore"):
+        np.divide(total, kept_total, out=ratio, where=kept_total != 0)
+    return np.exp(np.clip(ratio, -LARGEST_EXPONENT, LARGEST_EXPONENT))
+
+
+class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Base of the shapers: a subclass defines `_shape(features)`, and may define `_learn(chunks)`.
+
+    Arrays on a GPU are taken; the result is always a NumPy array. Known outliers (y == -1) take
+    no part in `fit`.
+    """
+
+    def fit(self, X, y=None):
+        """Learn what the shaper needs from in-distribution features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite real features.
+        y : array-like of shape (n_samples,), default=None
+            Rows with y == -1 are known outliers and take no part.
+
+        Returns
+        -------
+        self : object
+            Fitted transformer.
+        """
+        self._validate_params()
+        X = check_feature_matrix(X, type(self).__name__)
+        mask = inlier_rows(X, y)
+        check_width_and_names(self, X, reset=True)
+        rows = FeatureRows.where(X, mask)
+        self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
+        return self
+
+    def transform(self, X):
+        """Shape each row of features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            float64 where X is, else float32.
+        """
+        check_is_fitted(self)
+        X = check_feature_matrix(X, type(self).__name__)
+        check_width_and_names(self, X, reset=False)
+        dtype = _result_dtype(X)
+        shaped = np.empty(X.shape, dtype=dtype)
+        for part, features in _chunks(FeatureRows(X), dtype):
+            shaped[part] = self._shape(features)
+        return shaped
+
+    def _learn(self, chunks):
+        """Check the data by reading it once; shapers that learn override this."""
+        for _ in chunks():
+            pass
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_in_")
+
+
+def _result_dtype(X):
+    dtypes = list(X.dtypes) if hasattr(X, "dtypes") else [X.dtype]
+    return np.float32 if all(dtype in (np.float16, np.float32) for dtype in dtypes) else np.float64
+
+
+def _chunks(rows, dtype):
+    """Yield (slice, features) of consecutive rows that fit a quarter of the memory budget."""
+    budget = memory_budget() // 4
+    n_rows = rows_within(budget, BYTES_PER_VALUE * rows.n_features, len(rows))
+    for part in row_slices(len(rows), n_rows):
+        if rows.is_on_device:
+            yield part, FeatureRows(rows.raw(part).get()).load(slice(None), dtype=dtype)
+        else:
+            yield part, rows.load(part, dtype=dtype)
+
+
+class ReAct(FeatureShaper):
+    """Rectified activations: clip features at a percentile of all training activations.
+
+    Parameters
+    ----------
+    percentile : float, default=90
+        Percentile in [0, 100] of all values of the training features; larger ones are clipped.
+
+    Attributes
+    ----------
+    threshold_ : float
+        Value above which features are clipped.
+    n_features_in_ : int
+        Width of the features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had names in `fit`.
+
+    References
+    ----------
+    Sun, Guo, Li, "ReAct: Out-of-distribution Detection With Rectified Activations", NeurIPS 2021.
+    https://arxiv.org/abs/2111.12797
+
+    Examples
+    --------
+    WeiPer on rectified features:
+
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skweiper import WeiPerDetector
+    >>> from skweiper.datasets import load_clinc150
+    >>> from skweiper.shaping import ReAct
+    >>> data = load_clinc150()
+    >>> detector = WeiPerDetector(data.weight, data.bias, score="energy", random_state=0)
+    >>> pipeline = make_pipeline(ReAct(percentile=90), detector).fit(data.train)
+    >>> pipeline.score_samples(data.test_oos).shape
+    (1000,)
+    """
+
+    _parameter_constraints = {"percentile": [PERCENT]}
+
+    def __init__(self, percentile=90):
+        self.percentile = percentile
+
+    def _learn(self, chunks):
+        self.threshold_ = pooled_quantile(chunks, self.percentile / 100)
+
+    def _shape(self, features):
+        return np.minimum(features, features.dtype.type(self.threshold_))
+
+
+class VRA(FeatureShaper):
+    """Variational rectified activations: clip large features, set small ones to zero.
+
+    Parameters
+    ----------
+    percentile_low : float, default=10
+        Features below this percentile of all training activations become zero.
+    percentile_high : float, default=90
+        Features above this percentile are clipped at it.
+
+    Attributes
+    ----------
+    low_ : float
+        Value below which features become zero.
+    high_ : float
+        Value above which features are clipped.
+    n_features_in_ : int
+        Width of the features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had names in `fit`.
+
+    References
+    ----------
+    Xu et al., "VRA: Variational Rectified Activation for Out-of-distribution Detection",
+    NeurIPS 2023. https://arxiv.org/abs/2302.11716
+    """
+
+    _parameter_constraints = {"percentile_low": [PERCENT], "percentile_high": [PERCENT]}
+
+    def __init__(self, percentile_low=10, percentile_high=90):
+        self.percentile_low = percentile_low
+        self.percentile_high = percentile_high
+
+    def _learn(self, chunks):
+        if self.percentile_low > self.percentile_high:
+            raise ValueError(
+                f"percentile_low must not exceed percentile_high={self.percentile_high}, "
+                f"got {self.percentile_low}. Swap them."
+            )
+        self.low_ = pooled_quantile(chunks, self.percentile_low / 100)
+        self.high_ = pooled_quantile(chunks, self.percentile_high / 100)
+
+    def _shape(self, features):
+        shaped = np.minimum(features, features.dtype.type(self.high_))
+        shaped[features < self.low_] = 0
+        return shaped
+
+
+class ASH(FeatureShaper):
+    """Activation shaping: keep each row's largest features, drop the rest.
+
+    Made for features after a ReLU. Learns nothing but the number of features.
+
+    Parameters
+    ----------
+    variant : {"s", "p", "b"}, default="s"
+        "p" keeps the largest features as they are, "s" also multiplies them by
+        exp(sum of all features / sum of the kept ones), "b" gives each of them an equal share of
+        the sum of all features.
+    percentile : float, default=None
+        Percentage in [0, 100) of each row's features to drop; at least one is kept. None: the
+        paper's choice for the variant, 90 for "s", 60 for "p", 65 for "b".
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Width of the features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had names in `fit`.
+
+    References
+    ----------
+    Djurisic et al., "Extremely Simple Activation Shaping for Out-of-Distribution Detection",
+    ICLR 2023. https://arxiv.org/abs/2209.09858
+    """
+
+    _parameter_constraints = {
+        "variant": [StrOptions({"s", "p", "b"})],
+        "percentile": [PERCENT_BELOW_ALL, None],
+    }
+
+    def __init__(self, variant="s", percentile=None):
+        self.variant = variant
+        self.percentile = percentile
+
+    def _shape(self, features):
+        percentile = self.percentile
+        if percentile is None:
+            percentile = ASH_PERCENTILES[self.variant]
+        kept = kept_positions(features, percentile)
+        if self.variant == "b":
+            return binarised(features, kept)
+        shaped = pruned(features, kept)
+        return shaped * pruning_scale(features, kept) if self.variant == "s" else shaped
+
+
+class SCALE(FeatureShaper):
+    """Scale each row by how much of its activation its largest features hold.
+
+    All features are multiplied by exp(sum of all features / sum of the largest ones). Made for
+    features after a ReLU. Learns nothing but the number of features.
+
+    Parameters
+    ----------
+    percentile : float, default=85
+        Percentage in [0, 100) of each row's features that are not among the largest; at least one
+        is.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Width of the features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had names in `fit`.
+
+    References
+    ----------
+    Xu et al., "Scaling for Training Time and Post-hoc Out-of-distribution Detection Enhancement",
+    ICLR 2024. https://arxiv.org/abs/2310.00227
+    """
+
+    _parameter_constraints = {"percentile": [PERCENT_BELOW_ALL]}
+
+    def __init__(self, percentile=85):
+        self.percentile = percentile
+
+    def _shape(self, features):
+        return features * pruning_scale(features, kept_positions(features, self.percentile))
