@@ -1,11 +1,15 @@
 """The factored sweep gives what GridSearchCV gives, and behaves like a detector."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone, is_outlier_detector
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skweiper import WeiPerDetector
 from skweiper.datasets import load_clinc150
@@ -167,14 +171,63 @@ def test_one_sided_folds_are_told(data, labelled):
     [
         ({"contamination": [0.1]}, None, "param_grid varies"),
         ({"lambda_1": [-1]}, None, "lambda_1"),
-        ({"lambda_1": [1]}, "inliers", "as_inlier_labels"),
+        ({"lambda_1": [1]}, "outliers", "labelled y == -1"),
     ],
 )
 def test_bad_input_is_named(data, labelled, grid, y, message):
     X, labels = labelled
-    labels = np.ones(len(X)) if y == "inliers" else labels
+    labels = -np.ones(len(X)) if y == "outliers" else labels
     with pytest.raises(ValueError, match=message):
         WeiPerDetectorCV(data.weight, data.bias, param_grid=grid, cv=2).fit(X, labels)
+
+
+@pytest.mark.parametrize("has_y", [True, False])
+def test_without_outliers_the_first_candidate_is_taken_with_one_warning(data, has_y):
+    X = data.train[:60]
+    y = np.ones(60) if has_y else None
+    grid = {"n_repeats": [2], "lambda_1": [2.5, 0.1]}
+    search = WeiPerDetectorCV(data.weight, data.bias, param_grid=grid, cv=2, random_state=0)
+    with pytest.warns(UserWarning, match="nothing can be compared.*'lambda_1': 2.5") as caught:
+        search.fit(X, y)
+    assert len(caught) == 1
+    assert np.isnan(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ == {"n_repeats": 2, "lambda_1": 2.5}
+    plain = WeiPerDetector(data.weight, data.bias, n_repeats=2, lambda_1=2.5, random_state=0)
+    assert np.array_equal(search.score_samples(X), plain.fit(X).score_samples(X))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
+def test_fit_names_bad_values(data, labelled, kind):
+    X, y = labelled
+    spoiled = X.astype(float)
+    spoiled[17, 5] = np.nan
+    grid = {"n_repeats": [2], "lambda_1": [0.1, 1]}
+    search = WeiPerDetectorCV(data.weight, data.bias, param_grid=grid, cv=StratifiedKFold(2))
+    with pytest.raises(ValueError, match="NaN at row 17, column 5"):
+        search.fit(kind(spoiled), y)
+
+
+@parametrize_with_checks([WeiPerDetectorCV(param_grid={"n_repeats": [3], "lambda_1": [0.1, 1]})])
+def test_scikit_learns_own_checks(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+def test_a_progress_bar_counts_splits_and_perturbations(data, labelled, capsys):
+    pytest.importorskip("rich")
+    grid = {"n_repeats": [2], "delta": [1.0, 2.0], "lambda_1": [0.1, 1]}
+    search = WeiPerDetectorCV(
+        data.weight, data.bias, param_grid=grid, cv=StratifiedKFold(2), random_state=0
+    )
+    quiet = clone(search).fit(*labelled)
+    assert capsys.readouterr().out == ""
+    loud = search.set_params(verbose=1).fit(*labelled)
+    printed = capsys.readouterr().out
+    assert "sweep" in printed
+    assert "100%" in printed
+    for column in ("mean_test_score", "rank_test_score"):
+        assert np.array_equal(loud.cv_results_[column], quiet.cv_results_[column])
 
 
 def test_without_refit_there_is_no_detector(data, labelled):

@@ -143,15 +143,16 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         self.engine = engine
         self.verbose = verbose
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X, y=None, groups=None):
         """Evaluate every candidate on every split, and fit the best one.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             ID rows and OOD rows for validation.
-        y : array-like of shape (n_samples,)
-            -1 marks OOD rows, any other label ID ones.
+        y : array-like of shape (n_samples,), default=None
+            -1 marks OOD rows, any other label ID ones. Without OOD rows every AUROC is NaN and,
+            with a warning, the first candidate is taken; see `synthetic_outliers`.
         groups : array-like of shape (n_samples,), default=None
             Passed to the splitter.
 
@@ -162,11 +163,17 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            No OOD row in y, bad shapes, or a parameter out of range.
+            Bad values or shapes, no inlier in y, or a parameter out of range.
+
+        Warns
+        -----
+        UndefinedMetricWarning
+            A test fold holds only ID or only OOD rows, so AUROC compares no candidates. (A
+            UserWarning.)
         """
         self._validate_params()
         X = check_feature_matrix(X, type(self).__name__)
-        y = _checked_labels(X, y)
+        y = _signed_labels(X, y)
         check_width_and_names(self, X, reset=True)
         template = self._template()
         grid, complete = grid_candidates(self.param_grid, template)
@@ -191,7 +198,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
     def _sweep(self, X, y, splits, template, grid, groups):
         self.n_splits_, self.n_passes_ = len(splits), len(groups)
         if self._scorer() is None:
-            _warn_of_one_sided_folds(y, splits)
+            _warn_of_one_sided_folds(y, splits, grid[0])
         tables = np.full((3, len(grid), len(splits)), np.nan)
         tasks = [(number, group) for number in range(len(splits)) for group in groups]
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
@@ -236,7 +243,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
     def offset_(self):
         return self._best().offset_
 
-    def fit_predict(self, X, y, groups=None):
+    def fit_predict(self, X, y=None, groups=None):
         """Fit, then label the same rows; see `fit` and `predict`."""
         return self.fit(X, y, groups=groups).predict(X)
 
@@ -268,37 +275,30 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
             return self._best().score(X, y)
         return scorer(self._best(), X, y)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
-
-def _checked_labels(X, y):
-    if y is None:
-        raise ValueError(
-            "requires y to be passed, but the target y is None: the candidates are compared on "
-            "ID and OOD rows, the latter labelled -1. See synthetic_outliers where there are none."
-        )
+def _signed_labels(X, y):
+    """Beyond -1 labels play no part; scorers expect the two values +1 and -1."""
     mask = inlier_rows(X, y)
-    if mask is None:
-        raise ValueError(
-            "y labels no row -1 (OOD), so no candidate can be compared. "
-            "Convert other conventions by as_inlier_labels."
-        )
-    # Beyond -1 labels play no part; scorers expect the two values +1 and -1.
-    return np.where(mask, 1, -1)
+    return np.ones(X.shape[0], dtype=int) if mask is None else np.where(mask, 1, -1)
 
 
-def _warn_of_one_sided_folds(y, splits):
+def _warn_of_one_sided_folds(y, splits, first):
+    """One such fold makes the mean AUROC of every candidate NaN."""
     one_sided = [i for i, (_, test) in enumerate(splits) if len(set(y[test])) < 2]
-    if one_sided:
-        warnings.warn(
-            f"The test folds of splits {one_sided} hold only ID or only OOD rows, so their AUROC "
-            "is NaN. Pass cv=StratifiedKFold(shuffle=True), or OODSplit.",
-            UndefinedMetricWarning,
-            stacklevel=4,
-        )
+    if not one_sided:
+        return
+    if (y == 1).all():
+        reason = "No row is labelled y == -1 (OOD)"
+        remedy = "Pass OOD rows labelled -1 (see as_inlier_labels and synthetic_outliers)."
+    else:
+        reason = f"The test folds of splits {one_sided} hold only ID or only OOD rows"
+        remedy = "Pass cv=StratifiedKFold(shuffle=True), or OODSplit."
+    warnings.warn(
+        f"{reason}, so the mean AUROC of every candidate is NaN, nothing can be compared, and "
+        f"the first candidate {first} is taken. {remedy}",
+        UndefinedMetricWarning,
+        stacklevel=4,
+    )
 
 
 def cv_results(candidates, test_scores, fit_times, score_times):
