@@ -10,7 +10,8 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 def is_device_array(X):
     """Whether X lives on a GPU (CuPy and other arrays with the CUDA array interface)."""
-    return hasattr(type(X), "__cuda_array_interface__")
+    # Of the instance: PyTorch's class has the property, but a tensor on the CPU refuses it.
+    return hasattr(X, "__cuda_array_interface__")
 
 
 def as_host(array):

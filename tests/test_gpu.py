@@ -17,6 +17,7 @@ from skweiper.engines.numpy import NumpyEngine
 from skweiper.engines.select import select_engine
 from skweiper.head import check_head
 from skweiper.perturbation import Perturbation
+from skweiper.validation import is_device_array
 
 
 class DeviceArray(np.ndarray):
@@ -104,6 +105,24 @@ def test_without_cupy_the_error_names_the_extras(monkeypatch):
     weight, X, _ = make_problem()
     with pytest.raises(ImportError, match=r"gpu-cuda12.*gpu-cuda13"):
         WeiPerDetector(weight, device="cuda").fit(X)
+
+
+class TensorOnCPU(np.ndarray):
+    """Stands for a PyTorch tensor in host memory: its class has the interface, it has not."""
+
+    @property
+    def __cuda_array_interface__(self):
+        raise AttributeError("Can't get __cuda_array_interface__ on non-CUDA tensor type")
+
+
+def test_a_host_tensor_is_no_device_array():
+    weight, X, _ = make_problem()
+    detector = WeiPerDetector(weight, engine="numpy", random_state=0).fit(X)
+    tensor = X.view(TensorOnCPU)
+    assert not is_device_array(tensor)
+    assert is_device_array(X.view(DeviceArray))
+    assert isinstance(select_engine("numpy", "cpu", tensor), NumpyEngine)
+    np.testing.assert_array_equal(detector.score_samples(tensor), detector.score_samples(X))
 
 
 def test_device_parameters_are_pickled_as_numpy():

@@ -1,0 +1,116 @@
+"""The cache of drawn perturbations: kept between calls, never copied, dropped with its device."""
+
+import copy
+import pickle
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skweiper.chunks import FeatureRows
+from skweiper.detector import WeiPerDetector
+from skweiper.engines.arrays import ArrayEngine
+from skweiper.head import check_head
+from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks
+from skweiper.perturbation import Perturbation
+
+ROWS = FeatureRows(np.random.RandomState(1).randn(30, 12).astype(np.float32))
+
+
+class DeviceLostError(RuntimeError):
+    """Stands for CUDA's error on a device that is gone."""
+
+
+class HostDevice(ArrayEngine):
+    """A device that is the host: streams do nothing, and its errors are ours to raise."""
+
+    name = "host-device"
+    n_threads = 2
+    device_errors = (DeviceLostError,)
+
+    def __init__(self, chunk_bytes=2000):
+        super().__init__(np, lambda: 10**6)
+        self.n_prepared, self.bytes_per_chunk = 0, chunk_bytes
+
+    def working(self):
+        return nullcontext()
+
+    def memory_budget(self):
+        return 10**6
+
+    def chunk_bytes(self):
+        return self.bytes_per_chunk
+
+    def prepare(self, block):
+        self.n_prepared += 1
+        return super().prepare(block)
+
+    def gather(self, blocks, n_repeats):
+        (block,) = blocks
+        return self.prepare(block)
+
+
+def make_space(engine):
+    head = check_head(np.random.RandomState(0).randn(4, 12), None, 12)
+    perturbation = Perturbation(head, "explicit", 2.0, 6, 3)
+    return PerturbedSpace(perturbation, engine, BlockCache())
+
+
+def measure(space, finish=lambda measured: measured.score_means[0]):
+    chunks = measured_chunks(ROWS, space, Request(scores=("msp",)), finish)
+    return np.concatenate([part for _, part in chunks])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
+def test_copies_of_a_cache_are_empty_and_the_original_keeps_its_blocks(copied):
+    space = make_space(HostDevice())
+    measure(space)
+    assert space.cache.holds(space.perturbation, space.engine)
+    assert not copied(space.cache).holds(space.perturbation, space.engine)
+    assert space.cache.holds(space.perturbation, space.engine)
+
+
+def test_blocks_are_prepared_once_and_kept_between_calls():
+    space = make_space(HostDevice())
+    np.testing.assert_array_equal(measure(space), measure(space))
+    assert space.engine.n_prepared == 1
+
+
+def test_the_cache_is_dropped_when_the_device_is_lost_and_filled_again():
+    space = make_space(HostDevice())
+    expected = measure(space)
+
+    def lose_device(measured):
+        raise DeviceLostError
+
+    with pytest.raises(DeviceLostError):
+        measure(space, lose_device)
+    assert not space.cache.holds(space.perturbation, space.engine)
+    np.testing.assert_array_equal(measure(space), expected)
+    assert space.engine.n_prepared == 2
+
+
+def test_the_cache_survives_errors_that_are_not_the_device_s():
+    space = make_space(HostDevice())
+    with pytest.raises(ZeroDivisionError):
+        measure(space, lambda measured: 1 // 0)
+    assert space.cache.holds(space.perturbation, space.engine)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
+def test_copies_of_a_fitted_detector_share_no_cache_and_score_the_same(copied):
+    rng = np.random.RandomState(0)
+    detector = WeiPerDetector(rng.randn(4, 12), projection="explicit", random_state=0)
+    scores = detector.fit(ROWS.X).score_samples(ROWS.X)
+    other = copied(detector)
+    assert other._block_cache is not detector._block_cache
+    np.testing.assert_array_equal(other.score_samples(ROWS.X), scores)
+
+
+def test_a_clone_has_no_cache():
+    rng = np.random.RandomState(0)
+    detector = WeiPerDetector(rng.randn(4, 12), random_state=0).fit(ROWS.X)
+    assert "_block_cache" not in vars(clone(detector))
