@@ -2,7 +2,8 @@
 
 from skweiper.detector import WeiPerDetector
 from skweiper.presets import PRESETS
+from skweiper.registry import detectors
 from skweiper.space import WeiPerTransformer
 from skweiper.version import __version__
 
-__all__ = ["PRESETS", "WeiPerDetector", "WeiPerTransformer", "__version__"]
+__all__ = ["PRESETS", "WeiPerDetector", "WeiPerTransformer", "__version__", "detectors"]

@@ -1,0 +1,62 @@
+"""The registry of detectors agrees with what the package exports."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+
+import skweiper
+from skweiper import baselines, detectors
+
+ENTRIES = detectors()
+
+
+def test_registry_holds_every_exported_detector_once():
+    exported = {
+        value
+        for module in (skweiper, baselines)
+        for name in module.__all__
+        if inspect.isclass(value := getattr(module, name))
+        and issubclass(value, BaseEstimator)
+        and name.endswith("Detector")
+    }
+    registered = [entry.estimator for entry in ENTRIES]
+    assert set(registered) == exported
+    assert len(registered) == len(exported)
+    assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_entry_tells_the_truth_about_its_class(entry):
+    documentation = inspect.getdoc(entry.estimator)
+    if entry.name == "logit":  # its docstring refers to the scores' own
+        documentation = inspect.getdoc(skweiper.scores.msp)
+    assert entry.link in documentation
+    assert entry.paper.split(",")[0].split(" ")[0] in documentation
+    assert entry.needs_head == ("weight" in inspect.signature(entry.estimator).parameters)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_labels_are_needed_where_the_entry_says_so(entry):
+    X = np.random.RandomState(0).rand(40, 4)
+    if entry.needs_labels:
+        with pytest.raises(ValueError, match="y"):
+            entry.estimator().fit(X)
+    else:
+        assert np.isfinite(entry.estimator().fit(X).score_samples(X)).all()
+
+
+def test_registry_reads_as_a_table():
+    table = pd.DataFrame(ENTRIES)
+    columns = ["name", "estimator", "needs_head", "needs_labels", "paper", "link"]
+    assert list(table.columns) == columns
+
+
+def test_importing_the_package_leaves_the_other_detectors_alone():
+    code = "import sys, skweiper; print('skweiper.baselines' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
