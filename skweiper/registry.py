@@ -24,6 +24,15 @@ ENTRIES = (
         "https://arxiv.org/abs/1610.02136",
     ),
     (
+        "temperature_scaling",
+        "skweiper.baselines",
+        "TemperatureScalingDetector",
+        True,
+        True,
+        "Guo et al., ICML 2017",
+        "https://arxiv.org/abs/1706.04599",
+    ),
+    (
         "kl_matching",
         "skweiper.baselines",
         "KLMatchingDetector",
@@ -31,6 +40,15 @@ ENTRIES = (
         False,
         "Hendrycks et al., ICML 2022",
         "https://arxiv.org/abs/1911.11132",
+    ),
+    (
+        "openmax",
+        "skweiper.baselines",
+        "OpenMaxDetector",
+        True,
+        False,
+        "Bendale and Boult, CVPR 2016",
+        "https://arxiv.org/abs/1511.06233",
     ),
     (
         "dice",

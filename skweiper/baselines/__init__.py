@@ -9,10 +9,12 @@ from skweiper.baselines.logit import LogitDetector
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.nci import NCIDetector
 from skweiper.baselines.nnguide import NNGuideDetector
+from skweiper.baselines.openmax import OpenMaxDetector
 from skweiper.baselines.relation import RelationGraphDetector
 from skweiper.baselines.relative_mahalanobis import RelativeMahalanobisDetector
 from skweiper.baselines.residual import ResidualDetector
 from skweiper.baselines.she import SHEDetector
+from skweiper.baselines.temperature_scaling import TemperatureScalingDetector
 from skweiper.baselines.vim import ViMDetector
 
 __all__ = [
@@ -25,9 +27,11 @@ __all__ = [
     "MahalanobisDetector",
     "NCIDetector",
     "NNGuideDetector",
+    "OpenMaxDetector",
     "RelationGraphDetector",
     "RelativeMahalanobisDetector",
     "ResidualDetector",
     "SHEDetector",
+    "TemperatureScalingDetector",
     "ViMDetector",
 ]

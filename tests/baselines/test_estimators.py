@@ -12,7 +12,9 @@ from skweiper import baselines
 from skweiper.baselines.base import HeadDetector
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
 
-DETECTORS = [getattr(baselines, name)() for name in baselines.__all__]
+# Without its classes, temperature scaling takes a temperature that is given.
+OPTIONS = {"TemperatureScalingDetector": {"temperature": 2.0}}
+DETECTORS = [getattr(baselines, name)(**OPTIONS.get(name, {})) for name in baselines.__all__]
 SHAPERS = [ReAct(), VRA(), ASH("s"), ASH("p"), ASH("b"), SCALE()]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from sklearn.pipeline import make_pipeline
 
 from skweiper import baselines
@@ -91,6 +92,21 @@ def test_detectors(data, rows, golden, name, detector, split):
     detector.set_params(weight=data.weight, bias=data.bias)
     detector.fit(data[split], data[f"{split}_label"])
     assert_agrees(detector.score_samples(rows), golden, name)
+
+
+def test_temperature_scaling_is_not_converged_in_openood(data, rows, golden):
+    scaling = baselines.TemperatureScalingDetector(data.weight, data.bias)
+    scaling.fit(data.validation, data.validation_label)
+    unconverged = METHODS["temp_scaling"]["fitted"]["temperature"]
+    logits = data.validation @ data.weight.T.astype(np.float64) + data.bias
+
+    def log_likelihood(temperature):
+        own = log_softmax(logits / temperature, axis=1)
+        return own[np.arange(len(own)), data.validation_label].mean()
+
+    assert log_likelihood(scaling.temperature_) > log_likelihood(unconverged) + 1e-3
+    scaling.set_params(temperature=unconverged).fit(data.validation)
+    assert_agrees(scaling.score_samples(rows), golden, "temp_scaling")
 
 
 def test_knn_is_squared_in_openood(data, rows, golden):
