@@ -1,19 +1,22 @@
 """Displays draw what they claim: the data of their artists."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from skweiper import WeiPerDetector  # noqa: E402
+from skweiper import WeiPerDetector, scores  # noqa: E402
 from skweiper.datasets import load_clinc150  # noqa: E402
 from skweiper.density import smooth  # noqa: E402
 from skweiper.metrics import fpr95  # noqa: E402
+from skweiper.model_selection import WeiPerDetectorCV  # noqa: E402
 from skweiper.plotting import (  # noqa: E402
     DensityDisplay,
     OODRocDisplay,
@@ -108,6 +111,63 @@ def test_sweep_heat_map_has_x_along_columns():
 def test_sweep_names_a_parameter_that_was_not_searched():
     with pytest.raises(ValueError, match=r"no \['param_n_bins'\]; it has \['param_delta'"):
         SweepDisplay.from_cv_results(CV_RESULTS, "n_bins")
+
+
+@pytest.fixture(scope="module")
+def search(data):
+    X = np.concatenate([data.train[::40], data.validation_oos[:40]])
+    y = np.repeat([1, -1], [len(X) - 40, 40])
+    warm = partial(scores.energy, temperature=2.0)
+    grid = [
+        {"score": ["msp", warm, scores.entropy], "random_state": [None, 0], "n_repeats": [2]},
+        {"score": ["kld"], "n_bins": [30, 60], "lambda_1": [5, 0.1], "n_repeats": [2]},
+    ]
+    return WeiPerDetectorCV(
+        data.weight, data.bias, param_grid=grid, cv=StratifiedKFold(2), random_state=0
+    ).fit(X, y)
+
+
+def candidates_with(search, **values):
+    """Mean test scores of the candidates that name these values."""
+    return [
+        score
+        for score, params in zip(
+            search.cv_results_["mean_test_score"], search.cv_results_["params"], strict=True
+        )
+        if all(name in params and params[name] == value for name, value in values.items())
+    ]
+
+
+def test_sweep_draws_callables_and_none_of_a_real_search(search):
+    display = SweepDisplay.from_estimator(search, "score", "random_state")
+    names = [text.get_text() for text in display.ax_.get_xticklabels()]
+    assert names == ["msp", "energy(temperature=2.0)", "entropy"]
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["None", "0"]
+    assert display.ax_.get_xticklabels()[0].get_rotation() == 30
+    drawn = display.image_.get_array()
+    for column, score in enumerate(search.param_grid[0]["score"]):
+        for row, seed in enumerate([None, 0]):
+            assert [drawn[row, column]] == candidates_with(search, score=score, random_state=seed)
+
+
+def test_sweep_leaves_out_candidates_that_do_not_name_the_parameter(search):
+    display = SweepDisplay.from_estimator(search, "lambda_1")
+    best = [max(candidates_with(search, lambda_1=value)) for value in (0.1, 5)]
+    assert display.line_.get_ydata().tolist() == best
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["0.1", "5"]
+
+
+def test_sweep_leaves_cells_without_a_candidate_empty():
+    results = {name: column[:3] for name, column in CV_RESULTS.items()}
+    display = SweepDisplay.from_cv_results(results, "delta", "lambda_1")
+    assert np.isnan(display.scores.to_numpy()[1, 1])
+    assert len(display.ax_.texts) == 3
+
+
+def test_sweep_refuses_results_without_a_score():
+    results = {**CV_RESULTS, "mean_test_score": np.full(4, np.nan)}
+    with pytest.raises(ValueError, match="nothing to draw"):
+        SweepDisplay.from_cv_results(results, "delta")
 
 
 def test_perturbation_draws_logits_cone_and_median_fpr(data, detector):

@@ -1,9 +1,13 @@
 """Profiles and heat maps of cv_results_."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
 from skweiper.plotting.axes import new_axes
+
+LONG_LABEL = 8  # characters; longer ones would run into their neighbours
 
 
 class SweepDisplay:
@@ -50,7 +54,12 @@ class SweepDisplay:
         Raises
         ------
         ValueError
-            A hyperparameter or metric that was not searched.
+            A hyperparameter or metric that was not searched, or no finite score.
+
+        Notes
+        -----
+        Candidates of a list of grids that do not name a drawn hyperparameter are left out. Values
+        that cannot be sorted (None, callables) stand in the order of the grid.
         """
         columns = [f"param_{name}" for name in (y, x) if name is not None]
         column = f"mean_test_{metric}"
@@ -58,11 +67,8 @@ class SweepDisplay:
         if missing:
             known = [name for name in cv_results if name.startswith(("param_", "mean_test_"))]
             raise ValueError(f"cv_results has no {missing}; it has {known}.")
-        table = pd.DataFrame({name: cv_results[name] for name in [*columns, column]})
-        table = table.infer_objects()
-        if y is None:
-            return cls(table.groupby(columns[0])[column].max()).plot(ax=ax)
-        return cls(table.pivot_table(column, *columns, aggfunc="max")).plot(ax=ax)
+        searched = {name: cv_results[name] for name in columns}
+        return cls(_best_scores(searched, cv_results[column])).plot(ax=ax)
 
     @classmethod
     def from_estimator(cls, search, x, y=None, *, metric="score", ax=None):
@@ -105,21 +111,80 @@ class SweepDisplay:
     def _draw_profile(self):
         position = np.arange(len(self.scores))
         (self.line_,) = self.ax_.plot(position, self.scores.to_numpy(), "o-")
-        self.ax_.set_xticks(position, [str(value) for value in self.scores.index])
+        _label_ticks(self.ax_, self.scores.index)
         self.ax_.set(xlabel=_bare(self.scores.index.name), ylabel="best mean test score")
 
     def _draw_heat_map(self):
         values = self.scores.to_numpy(dtype=float)
         self.image_ = self.ax_.imshow(values, origin="lower", aspect="auto")
         rows, columns = self.scores.index, self.scores.columns
-        self.ax_.set_xticks(range(len(columns)), [str(value) for value in columns])
-        self.ax_.set_yticks(range(len(rows)), [str(value) for value in rows])
+        _label_ticks(self.ax_, columns)
+        self.ax_.set_yticks(range(len(rows)), [_label(value) for value in rows])
         self.ax_.set(xlabel=_bare(columns.name), ylabel=_bare(rows.name))
         middle = (np.nanmin(values) + np.nanmax(values)) / 2
-        for (row, column), value in np.ndenumerate(values):
+        for row, column in np.argwhere(np.isfinite(values)):
+            value = values[row, column]
             color = "white" if value < middle else "black"
             self.ax_.text(column, row, f"{value:.3f}", color=color, ha="center", va="center")
         self.figure_.colorbar(self.image_, ax=self.ax_, label="best mean test score")
+
+
+def _best_scores(searched, test_scores):
+    """Best score for every value of one hyperparameter, or pair of values of two.
+
+    Parameters
+    ----------
+    searched : dict of str to masked array of shape (n_candidates,)
+        One or two columns of `cv_results_`.
+    test_scores : ndarray of shape (n_candidates,)
+
+    Returns
+    -------
+    Series or DataFrame, NaN where no candidate has the pair of values
+    """
+    if not np.isfinite(test_scores).any():
+        raise ValueError(
+            "cv_results has no finite mean test score, so there is nothing to draw. "
+            "Were ID and OOD rows in every test fold?"
+        )
+    columns = [np.ma.asarray(column) for column in searched.values()]
+    named = ~np.logical_or.reduce([np.ma.getmaskarray(column) for column in columns])
+    columns = [column[named].tolist() for column in columns]
+    levels = [_levels(values) for values in columns]
+    positions = tuple(
+        [known.index(value) for value in values]
+        for values, known in zip(columns, levels, strict=True)
+    )
+    best = np.full([len(known) for known in levels], np.nan)
+    np.fmax.at(best, positions, np.asarray(test_scores)[named])
+    axes = [
+        pd.Index(known, dtype=object, name=name)
+        for known, name in zip(levels, searched, strict=True)
+    ]
+    return pd.Series(best, *axes) if len(axes) == 1 else pd.DataFrame(best, *axes)
+
+
+def _levels(values):
+    """Distinct values, sorted where they can be, else as they first appear."""
+    levels = list(dict.fromkeys(values))
+    try:
+        return sorted(levels)
+    except TypeError:
+        return levels
+
+
+def _label_ticks(ax, values):
+    labels = [_label(value) for value in values]
+    slant = {"rotation": 30, "ha": "right"} if max(map(len, labels)) > LONG_LABEL else {}
+    ax.set_xticks(range(len(labels)), labels, **slant)
+
+
+def _label(value):
+    """What a value is called on an axis: a callable by its name and options."""
+    if isinstance(value, partial):
+        options = [*map(str, value.args), *(f"{k}={v}" for k, v in value.keywords.items())]
+        return f"{_label(value.func)}({', '.join(options)})"
+    return getattr(value, "__name__", str(value))
 
 
 def _bare(column):
