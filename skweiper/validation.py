@@ -1,6 +1,8 @@
 """Checks of feature matrices that never read or copy the whole of a large one."""
 
 import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype, is_object_dtype
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, validate_data
@@ -21,7 +23,8 @@ def as_host(array):
 
 def _is_plain_numeric(X):
     """A 2-D NumPy array (memory-mapped too) of real numbers: used as it is, chunk by chunk."""
-    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
+    is_plain = isinstance(X, np.ndarray) and not isinstance(X, np.ma.MaskedArray)
+    return is_plain and X.ndim == 2 and X.dtype.kind in "fiub"
 
 
 def _is_numeric_frame(X):
@@ -29,6 +32,28 @@ def _is_numeric_frame(X):
     return hasattr(X, "iloc") and all(
         isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in X.dtypes
     )
+
+
+def _check_columns_are_numbers(X):
+    """Refuse what a conversion to floats would take silently, or with a message that hides it."""
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(
+            f"X is a masked array with {np.ma.count_masked(X)} masked values, which would be read "
+            "as if they were there. Fill or drop them: X.filled(value)."
+        )
+    if not hasattr(X, "iloc") or getattr(X, "ndim", 0) != 2:
+        return
+    # Columns of objects may hold numbers; their conversion says what it met.
+    others = {
+        name: str(dtype)
+        for name, dtype in X.dtypes.items()
+        if not (is_numeric_dtype(dtype) or is_object_dtype(dtype))
+    }
+    if others:
+        raise ValueError(
+            f"X must hold numbers only, got columns of other types: {others}. "
+            "Drop them, or encode them as the classifier's training did."
+        )
 
 
 def check_feature_matrix(X, estimator_name="this estimator"):
@@ -51,6 +76,7 @@ def check_feature_matrix(X, estimator_name="this estimator"):
     elif isinstance(X, np.memmap) and X.dtype == object:
         raise TypeError("X is a memory map of Python objects; save plain numbers instead.")
     elif not (_is_plain_numeric(X) or _is_numeric_frame(X)):
+        _check_columns_are_numbers(X)
         X = check_array(
             X,
             dtype="numeric",
@@ -118,7 +144,7 @@ def inlier_rows(X, y):
     Raises
     ------
     ValueError
-        y has another length, or labels every row -1.
+        y has another length, labels every row -1, or holds the text "-1".
     """
     if y is None:
         return None
@@ -131,13 +157,23 @@ def inlier_rows(X, y):
             f"y must have shape ({n_samples},), one label per row of X, got shape {y.shape}. "
             "Found input variables with inconsistent numbers of samples."
         )
-    is_inlier = y != -1 if y.dtype.kind in "fiub" else np.array([label != -1 for label in y])
+    is_inlier = y != -1 if y.dtype.kind in "fiub" else _are_not_minus_one(y)
     if not is_inlier.any():
         raise ValueError(
             f"All {n_samples} rows are labelled y == -1 (known outliers), so no row is left to "
             "fit on. Label in-distribution rows +1, or pass y=None."
         )
     return None if is_inlier.all() else is_inlier
+
+
+def _are_not_minus_one(labels):
+    """For labels of any type; text that reads -1 would pass for an inlier, and is refused."""
+    if any(isinstance(label, str) and label.strip() in ("-1", "-1.0") for label in labels):
+        raise ValueError(
+            "y holds the text '-1', which is no number and would make known outliers inliers. "
+            "Convert it: y = np.asarray(y).astype(int), or pass -1 and +1 as numbers."
+        )
+    return np.array([label is pd.NA or bool(label != -1) for label in labels])
 
 
 def check_finite(chunk, source, row_numbers):

@@ -1,6 +1,7 @@
 """Each mistake gets one error that names what came and what to do."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
@@ -19,6 +20,17 @@ def replaced(X, value):
     return X
 
 
+def frame_with(column):
+    """From features to a table of which one column is replaced."""
+
+    def make(X):
+        table = pd.DataFrame(X)
+        table[3] = column(len(X))
+        return table
+
+    return make
+
+
 BAD_X = {
     "nan": (lambda X: replaced(X, np.nan), ValueError, "NaN at row 17, column 3"),
     "inf": (lambda X: replaced(X, np.inf), ValueError, r"infinity \(inf\) at row 17, column 3"),
@@ -31,6 +43,10 @@ BAD_X = {
     "strings": (lambda X: np.full(X.shape, "a"), ValueError, "string|numeric"),
     "1-D": (lambda X: X[0], ValueError, "Expected 2D array"),
     "3-D": (lambda X: X[None], ValueError, "dim 3|3"),
+    "masked": (lambda X: np.ma.masked_greater(X, 1), ValueError, r"masked values.*X\.filled"),
+    "dates": (frame_with(lambda n: pd.date_range("2026", periods=n)), ValueError, "3: 'datetime"),
+    "text column": (frame_with(lambda n: pd.Series(["a"] * n, dtype="string")), ValueError, "3: "),
+    "missing value": (frame_with(lambda n: pd.array([None] * n, "Int64")), ValueError, "NaN"),
     "complex": (lambda X: X + 1j, ValueError, "Complex data not supported"),
 }
 
@@ -108,6 +124,26 @@ def test_all_rows_known_outliers(small):
 def test_labels_of_another_length(small):
     with pytest.raises(ValueError, match=r"y must have shape \(60,\)"):
         WeiPerDetector(small["weight"]).fit(small["X"], np.ones(59))
+
+
+def test_labels_as_text(small):
+    labels = np.where(np.arange(60) < 6, "-1", "1")
+    with pytest.raises(ValueError, match=r"text '-1'.*astype"):
+        WeiPerDetector(small["weight"]).fit(small["X"], labels)
+
+
+def test_class_names_and_missing_labels_are_inliers(small):
+    labels = pd.Series(["card", "loan", None] * 20, dtype="string")
+    detector = WeiPerDetector(small["weight"], n_repeats=3, random_state=0)
+    expected = detector.fit(small["X"]).score_samples(small["X"])
+    scores = detector.fit(small["X"], labels).score_samples(small["X"])
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_a_masked_array_without_masked_values_is_plain(fitted, small):
+    np.testing.assert_array_equal(
+        fitted.score_samples(np.ma.asarray(small["X"])), fitted.score_samples(small["X"])
+    )
 
 
 def test_scoring_before_fit(small):
