@@ -121,7 +121,14 @@ class FeatureRows:
         ------
         ValueError
             NaN, infinity, or a value that `dtype` cannot hold.
+        TypeError
+            The rows are on a GPU, where only some estimators compute.
         """
+        if self.is_on_device:
+            raise TypeError(
+                "X is on the GPU, but this computes on the CPU. Pass a copy in host memory, "
+                "X.get() for CuPy."
+            )
         source = self.raw(rows)
         with np.errstate(over="ignore"):  # an overflow is reported by check_finite, with its place
             chunk = np.ascontiguousarray(source, dtype=dtype)

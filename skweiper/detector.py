@@ -257,11 +257,12 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         kept = []
         chunks = measured_chunks(rows, space, request, _as_is, self.verbose, "fit")
         for chunk, measured in chunks:
-            if self._uses_densities:
-                features.update(measured.feature_counts[0])
-                logits.update(measured.logit_counts[0])
             first, last = np.searchsorted(sampled, [chunk.start, chunk.stop])
-            kept.append(measured.take(sampled[first:last] - chunk.start))
+            with space.working():
+                if self._uses_densities:
+                    features.update(measured.feature_counts[0])
+                    logits.update(measured.logit_counts[0])
+                kept.append(measured.take(sampled[first:last] - chunk.start))
         if self._uses_densities:
             self.feature_density_ = space.engine.to_host(features.density)
             self.logit_density_ = space.engine.to_host(logits.density)

@@ -5,6 +5,8 @@ the other half to the chunks in flight. A perturbation that does not fit is draw
 block, over as many rows at a time as their counts allow.
 """
 
+from contextlib import nullcontext
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -71,13 +73,25 @@ class BlockCache:
 
     def __init__(self):
         self._kept = None
+        self._first = None
 
     def __reduce__(self):
         return BlockCache, ()
 
     def clear(self):
         """Forget the blocks, as where their device is lost."""
-        self._kept = None
+        self._kept = self._first = None
+
+    def engine_for(self, perturbation, engine):
+        """The engine that first worked on this perturbation where `engine` does.
+
+        Its sizes of tiles and chunks, taken from the memory that was free then, stay: scoring
+        twice gives the same bits.
+        """
+        first = self._first
+        if first is None or first[0] is not perturbation or first[1].name != engine.name:
+            first = self._first = (perturbation, engine)
+        return first[1]
 
     def holds(self, perturbation, engine):
         """Whether the blocks of this perturbation are kept for this engine."""
@@ -115,7 +129,7 @@ class PerturbedSpace:
 
     def __init__(self, perturbation, engine, cache):
         self.perturbation = perturbation
-        self.engine = engine
+        self.engine = cache.engine_for(perturbation, engine)
         self.cache = cache
         self.budget = engine.memory_budget() if self.on_device else memory_budget()
 
@@ -134,6 +148,26 @@ class PerturbedSpace:
     def n_threads(self):
         return self.engine.n_threads if self.on_device else available_threads()
 
+    def working(self):
+        """Where the calling thread computes on the engine's arrays; complete at the end."""
+        return self.engine.working() if self.on_device else nullcontext()
+
+    def halving(self, work, rows, join):
+        """work(rows); where a device runs out of memory, its halves' results, joined."""
+        try:
+            return work(rows)
+        except self.out_of_memory:
+            if rows.stop - rows.start == 1:
+                raise
+        # Outside of the except block, whose traceback would keep what was allocated.
+        middle = (rows.start + rows.stop) // 2
+        halves = slice(rows.start, middle), slice(middle, rows.stop)
+        return join([self.halving(work, half, join) for half in halves])
+
+    @property
+    def out_of_memory(self):
+        return self.engine.out_of_memory if self.on_device else ()
+
     def map(self, work, items):
         """`map_in_order`; on a device, each call on a stream of its own."""
         if not self.on_device:
@@ -141,7 +175,7 @@ class PerturbedSpace:
             return
 
         def streamed(item):
-            with self.engine.working():
+            with self.working():
                 return work(item)
 
         try:
@@ -196,16 +230,24 @@ def value_ranges(source, space, verbose=0):
     feature_range, logit_range = ValueRange(), ValueRange()
     for block in space.blocks():
 
-        def chunk_ranges(rows, block=block):
+        def ranges_of(rows, block=block):
             features = space.engine.load(source, rows)
             logits = ValueRange(*space.engine.logit_range(features, block))
             return ValueRange(float(features.min()), float(features.max())), logits
+
+        def chunk_ranges(rows, ranges_of=ranges_of):
+            return space.halving(ranges_of, rows, _merge_ranges)
 
         results = space.map(chunk_ranges, slices)
         for features, logits in track(results, len(slices), "ranges", verbose):
             feature_range = feature_range.merge(features)
             logit_range = logit_range.merge(logits)
     return feature_range, logit_range
+
+
+def _merge_ranges(pairs):
+    """Ranges of features and of logits over several chunks."""
+    return tuple(reduce(ValueRange.merge, ranges) for ranges in zip(*pairs, strict=True))
 
 
 def measured_chunks(source, space, request, finish, verbose=0, description="samples"):
@@ -230,10 +272,15 @@ def measured_chunks(source, space, request, finish, verbose=0, description="samp
 
 def _measure_chunk(source, rows, space, block, request):
     """Measurements of one chunk in one block; its score sums, not yet means."""
-    features = space.engine.load(source, rows)
-    feature_counts = [space.engine.histogram(features, bins) for bins in request.feature_bins]
-    measurement = space.engine.measure(features, block, request.logit_bins, request.scores)
-    return Measured(feature_counts, measurement.counts, measurement.score_sums)
+    engine = space.engine
+
+    def measure(part):
+        features = engine.load(source, part)
+        feature_counts = [engine.histogram(features, bins) for bins in request.feature_bins]
+        measurement = engine.measure(features, block, request.logit_bins, request.scores)
+        return Measured(feature_counts, measurement.counts, measurement.score_sums)
+
+    return space.halving(measure, rows, lambda parts: _concatenate(parts, engine.xp))
 
 
 def _measure_by_chunk(source, space, request, finish, verbose, description):
@@ -258,7 +305,10 @@ def _measure_by_block(source, space, request, finish, verbose, description):
     )
     for stretch in track(stretches, len(stretches), description, verbose):
         rows = np.arange(stretch.start, stretch.stop)
-        yield stretch, finish(_measure_stretch(source.take(rows), space, request))
+        measured = _measure_stretch(source.take(rows), space, request)
+        with space.working():
+            finished = finish(measured)
+        yield stretch, finished
 
 
 def _measure_stretch(source, space, request):
@@ -269,9 +319,13 @@ def _measure_stretch(source, space, request):
         def work(rows, block=block):
             return _measure_chunk(source, rows, space, block, request)
 
-        part = _concatenate(list(space.map(work, slices)), space.engine.xp)
-        total = part if total is None else _add_repeats(total, part)
-    return total._replace(score_means=total.score_means / space.perturbation.n_repeats)
+        parts = list(space.map(work, slices))
+        # The parts were made on other streams: they must live until this one has read them.
+        with space.working():
+            part = _concatenate(parts, space.engine.xp)
+            total = part if total is None else _add_repeats(total, part)
+    with space.working():
+        return total._replace(score_means=total.score_means / space.perturbation.n_repeats)
 
 
 def _concatenate(parts, xp):

@@ -18,7 +18,22 @@ def is_device_array(X):
 
 def as_host(array):
     """A device array as a NumPy array; anything else as it is."""
-    return array.get() if is_device_array(array) and hasattr(array, "get") else array
+    return _as_cupy(array).get() if is_device_array(array) else array
+
+
+def _as_cupy(X):
+    """A device array of any library as a CuPy array over the same memory."""
+    if hasattr(X, "get"):
+        return X
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(
+            f"X is a {type(X).__name__} on the GPU; computing there needs CuPy, which cannot be "
+            "imported. Run: pip install 'skweiper[gpu-cuda12]' or 'skweiper[gpu-cuda13]', or "
+            "pass a copy in host memory (X.cpu() for PyTorch)."
+        ) from error
+    return cupy.asarray(X)
 
 
 def _is_plain_numeric(X):
@@ -59,7 +74,8 @@ def _check_columns_are_numbers(X):
 def check_feature_matrix(X, estimator_name="this estimator"):
     """X as something 2-D and real that `FeatureRows` can slice; values are not looked at.
 
-    NumPy arrays, memory maps, numeric DataFrames and device arrays are returned as they are.
+    NumPy arrays, memory maps, numeric DataFrames and CuPy arrays are returned as they are; other
+    arrays on a GPU as CuPy arrays over the same memory.
     Everything else is converted by scikit-learn's `check_array`, whose errors name the remedy.
     """
     if issparse(X):
@@ -68,6 +84,7 @@ def check_feature_matrix(X, estimator_name="this estimator"):
             "Use X.toarray() to convert to a dense array."
         )
     if is_device_array(X):
+        X = _as_cupy(X)
         if X.ndim != 2 or X.dtype.kind not in "fiub":
             raise ValueError(
                 f"X on the GPU must be a real array of shape (n_samples, n_features), "
@@ -148,7 +165,7 @@ def inlier_rows(X, y):
     """
     if y is None:
         return None
-    y = np.asarray(y.get() if is_device_array(y) else y)
+    y = np.asarray(as_host(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     n_samples = _num_samples(X)

@@ -12,7 +12,14 @@ from skweiper.chunks import FeatureRows
 from skweiper.detector import WeiPerDetector
 from skweiper.engines.arrays import ArrayEngine
 from skweiper.head import check_head
-from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks
+from skweiper.passes import (
+    BlockCache,
+    PerturbedSpace,
+    Request,
+    chunk_slices,
+    measured_chunks,
+    value_ranges,
+)
 from skweiper.perturbation import Perturbation
 
 ROWS = FeatureRows(np.random.RandomState(1).randn(30, 12).astype(np.float32))
@@ -108,6 +115,52 @@ def test_copies_of_a_fitted_detector_share_no_cache_and_score_the_same(copied):
     other = copied(detector)
     assert other._block_cache is not detector._block_cache
     np.testing.assert_array_equal(other.score_samples(ROWS.X), scores)
+
+
+class CrampedDevice(HostDevice):
+    """A device with room for a few rows at a time."""
+
+    def load(self, source, rows):
+        if rows.stop - rows.start > 3:
+            raise MemoryError
+        return super().load(source, rows)
+
+
+class RoomlessDevice(HostDevice):
+    def load(self, source, rows):
+        raise MemoryError
+
+
+def test_chunks_are_halved_until_they_fit_the_device():
+    expected, cramped = make_space(HostDevice()), make_space(CrampedDevice(10**6))
+    np.testing.assert_allclose(measure(cramped), measure(expected), rtol=1e-5)
+    for ranges, others in zip(
+        value_ranges(ROWS, cramped), value_ranges(ROWS, expected), strict=True
+    ):
+        np.testing.assert_allclose(ranges.as_array(), others.as_array(), rtol=1e-5)
+
+
+def test_a_row_that_does_not_fit_the_device_is_an_error():
+    space = make_space(RoomlessDevice())
+    with pytest.raises(MemoryError):
+        measure(space)
+
+
+def test_the_sizes_chosen_first_stay_for_a_perturbation():
+    space = make_space(HostDevice(chunk_bytes=2000))
+    later = PerturbedSpace(space.perturbation, HostDevice(chunk_bytes=500), space.cache)
+    assert chunk_slices(30, later) == chunk_slices(30, space)
+    other = make_space(HostDevice()).perturbation
+    fresh = PerturbedSpace(other, HostDevice(chunk_bytes=500), space.cache)
+    assert len(chunk_slices(30, fresh)) > len(chunk_slices(30, space))
+
+
+def test_repeats_in_blocks_score_as_whole_ones_on_a_device():
+    whole, streamed = make_space(HostDevice()), make_space(HostDevice())
+    streamed.budget = whole.perturbation.nbytes
+    assert whole.fits and not streamed.fits
+    np.testing.assert_allclose(measure(streamed), measure(whole), rtol=1e-6)
+    assert streamed.engine.n_prepared > 1
 
 
 def test_a_clone_has_no_cache():

@@ -12,11 +12,18 @@ import pytest
 from skweiper.density import Bins, smooth, window_means
 from skweiper.detector import WeiPerDetector
 from skweiper.engines.arrays import ArrayEngine, for_each_tile
-from skweiper.engines.cupy import histogram_copies, lanes_per_repeat
+from skweiper.engines.cupy import (
+    LARGEST_TILE_BYTES,
+    N_STREAMS,
+    histogram_copies,
+    lanes_per_repeat,
+    memory_shares,
+)
 from skweiper.engines.numpy import NumpyEngine
 from skweiper.engines.select import select_engine
 from skweiper.head import check_head
 from skweiper.perturbation import Perturbation
+from skweiper.space import WeiPerTransformer
 from skweiper.validation import is_device_array
 
 
@@ -88,6 +95,29 @@ def test_histogram_copies_fit_shared_memory(n_bins):
 def test_window_means_are_the_smoothing(window):
     density = np.random.RandomState(0).rand(3, 20)
     np.testing.assert_allclose(window_means(density, window), smooth(density, window), rtol=1e-10)
+
+
+@pytest.mark.parametrize("free", [2**20, 2**30, 16 * 2**30, 140 * 2**30])
+def test_memory_shares_leave_half_to_the_perturbation(free):
+    shares = memory_shares(free)
+    assert 0 < N_STREAMS * (shares.tile + shares.chunk) <= free / 2
+    assert shares.tile <= LARGEST_TILE_BYTES
+
+
+def test_an_estimator_on_the_cpu_refuses_device_arrays():
+    weight, X, _ = make_problem()
+    with pytest.raises(TypeError, match=r"X\.get\(\)"):
+        WeiPerTransformer(weight).fit(X.view(DeviceArray))
+
+
+def test_device_arrays_of_other_libraries_need_cupy(monkeypatch):
+    class Tensor(np.ndarray):
+        __cuda_array_interface__ = None
+
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    weight, X, _ = make_problem()
+    with pytest.raises(ImportError, match=r"gpu-cuda12.*host memory"):
+        WeiPerDetector(weight).fit(X.view(Tensor))
 
 
 def test_cpu_refuses_device_arrays_with_a_remedy():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,6 +67,30 @@ def lanes_per_repeat(n_classes):
     return 1
 
 
+class MemoryShares(NamedTuple):
+    """Bytes that one of the streams may take, of the memory that is free."""
+
+    tile: int
+    chunk: int
+
+
+def memory_shares(free_bytes):
+    """Shares for a tile and for a chunk with its temporaries.
+
+    Half of the free memory is left to the drawn perturbation, an eighth to everything else.
+
+    Parameters
+    ----------
+    free_bytes : int
+
+    Returns
+    -------
+    MemoryShares
+    """
+    tile = min(LARGEST_TILE_BYTES, free_bytes // (4 * N_STREAMS))
+    return MemoryShares(tile, min(LARGEST_CHUNK_BYTES, free_bytes // (8 * N_STREAMS)))
+
+
 @cache
 def kernels(device_id):
     """The compiled kernels, by name, on one device."""
@@ -112,7 +137,9 @@ class CupyEngine(ArrayEngine):
             cupy.cuda.runtime.CUDARuntimeError,
             cupy.cuda.driver.CUDADriverError,
         )
-        super().__init__(cupy, self._tile_bytes, cupy.cuda.memory.OutOfMemoryError)
+        super().__init__(cupy, lambda: self.shares.tile, cupy.cuda.memory.OutOfMemoryError)
+        # Once: cuBLAS rounds differently for another number of rows, and free memory varies.
+        self.shares = memory_shares(self.free_bytes())
         # What the caller computed on a stream of their own must be there before ours read it.
         cupy.cuda.get_current_stream().synchronize()
 
@@ -122,12 +149,9 @@ class CupyEngine(ArrayEngine):
             free, _ = self.xp.cuda.runtime.memGetInfo()
             return free + self.xp.get_default_memory_pool().free_bytes()
 
-    def _tile_bytes(self):
-        return min(LARGEST_TILE_BYTES, self.free_bytes() // (2 * N_STREAMS))
-
     def chunk_bytes(self):
         """Bytes that the features of one chunk and their temporaries may take."""
-        return min(LARGEST_CHUNK_BYTES, self.free_bytes() // (8 * N_STREAMS))
+        return self.shares.chunk
 
     def memory_budget(self):
         """Bytes for a drawn perturbation and its chunks together, halved as on the host."""
