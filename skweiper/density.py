@@ -99,7 +99,8 @@ def window_means(density, window):
 def with_floor(density, epsilon):
     """(density + epsilon), renormalised to sum one over the last axis."""
     raised = density + epsilon
-    return raised / raised.sum(axis=-1, keepdims=True)
+    raised /= raised.sum(axis=-1, keepdims=True)
+    return raised
 
 
 def symmetric_kl(p, q, epsilon):
@@ -110,8 +111,10 @@ def symmetric_kl(p, q, epsilon):
 
     Parameters
     ----------
-    p, q : ndarray of shape (..., n_bins)
-        Densities, broadcast against each other.
+    p : ndarray of shape (n_bins,) or of the shape of q
+        Density, such as that of the training samples.
+    q : ndarray of shape (..., n_bins)
+        Densities, such as those of samples.
     epsilon : float
         Positive constant added to every bin.
 
@@ -127,4 +130,8 @@ def symmetric_kl(p, q, epsilon):
     """
     p = np.asarray(p, like=q)  # the training density goes to where the sample's is
     p, q = with_floor(p, epsilon), with_floor(q, epsilon)
-    return np.sum((p - q) * (np.log(p) - np.log(q)), axis=-1)
+    # In place: over many samples the temporaries would cost more than the logarithms.
+    log_ratio = np.log(q)
+    log_ratio -= np.log(p)
+    q -= p
+    return np.einsum("...b,...b->...", q, log_ratio)
