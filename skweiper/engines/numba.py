@@ -24,12 +24,15 @@ FEW_CLASSES = 128
 """Up to here the loops run over the repeats of a class, above over the classes of a repeat."""
 SEGMENT = 4096
 """Perturbed logits that are worked on at a time; they stay in the first-level cache."""
-LANES = 32
+LARGE_SEGMENT = 4 * SEGMENT
+"""As many classes' repeats: longer loops make up for the second-level cache."""
+LANES = 128
+LAST_LANES = 16
 INTERLEAVED = 4
 
 LOG2_E = np.float32(1.4426950408889634)
 SMALLEST_EXPONENT = np.float32(-126.0)
-HALF = np.float32(0.5)
+ROUNDING = np.float32(1.5 * 2**23)
 ONE = np.float32(1.0)
 # Minimax polynomial of 2**x in relative error on [-1/2, 1/2].
 E0 = np.float32(1.0000000716546726)
@@ -40,20 +43,24 @@ E4 = np.float32(0.009675541332728865)
 E5 = np.float32(0.001327647178060507)
 
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+# Multiplications and additions may be fused, but not taken in another order.
+compiled_exact = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 # Sums may be taken in any order: this is what lets them run in vector registers.
 compiled_sum = numba.njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
 )
 
 
-@compiled_sum
+@compiled_exact
 def _exp2(x):
     """2**x for x <= 0, to 2e-7; zero (2**-126) below the normal range."""
     x = SMALLEST_EXPONENT if x < SMALLEST_EXPONENT else x
-    whole = np.int32(x - HALF)
-    f = x - np.float32(whole)
-    power = np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
-    return power * (E0 + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * E5)))))
+    # Rounded to an integer by adding a number so large that no place behind the point is left.
+    shifted = np.float32(x + ROUNDING)
+    f = x - (shifted - ROUNDING)
+    power = np.float32(E0 + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * E5)))))
+    exponent = np.int32(shifted.view(np.int32) << np.int32(23))
+    return np.int32(power.view(np.int32) + exponent).view(np.float32)
 
 
 @compiled_sum
@@ -84,23 +91,24 @@ def _sum_inverse(values):
 def _raise_to(largest, values):
     """Entry by entry, the larger of both."""
     for j in range(largest.shape[0]):
-        largest[j] = values[j] if values[j] > largest[j] else largest[j]
+        value, known = values[j], largest[j]
+        largest[j] = value if value > known else known
 
 
 @compiled
 def _largest(values, lanes):
     """Largest value, kept in independent lanes since a single maximum would be a chain."""
     lanes[:] = -np.inf
-    full = values.shape[0] // LANES * LANES
-    for first in range(0, full, LANES):
-        for j in range(LANES):
-            value = values[first + j]
-            lanes[j] = value if value > lanes[j] else lanes[j]
+    for first in range(0, values.shape[0], LANES):
+        part = values[first : first + LANES]
+        _raise_to(lanes[: part.shape[0]], part)
+    width = LANES
+    while width > LAST_LANES:
+        width //= 2
+        _raise_to(lanes[:width], lanes[width : 2 * width])
     largest = lanes[0]
-    for j in range(1, LANES):
+    for j in range(1, LAST_LANES):
         largest = lanes[j] if lanes[j] > largest else largest
-    for j in range(full, values.shape[0]):
-        largest = values[j] if values[j] > largest else largest
     return largest
 
 
@@ -160,9 +168,11 @@ def _collect(counts, histograms, sizes):
     """Add the interleaved histograms to one row of counts, leave out the overflow, and clear."""
     start = 0
     for k in range(sizes.shape[0]):
-        for b in range(sizes[k]):
-            for i in range(INTERLEAVED):
-                counts[start + b] += np.int32(histograms[k, i, b])
+        total = counts[start : start + sizes[k]]
+        for i in range(INTERLEAVED):
+            part = histograms[k, i]
+            for b in range(total.shape[0]):
+                total[b] += np.int32(part[b])
         start += sizes[k]
     histograms[:] = 0
 
@@ -219,7 +229,7 @@ def measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes
 def measure_over_repeats(counts, msp_sums, logits, norms, offsets, limits, sizes):
     """As `measure_over_classes`, with offsets of shape (n_samples or 1, n_classes, n_repeats)."""
     n_classes, n_repeats = offsets.shape[1], offsets.shape[2]
-    at_once = min(n_repeats, max(16, SEGMENT // n_classes))
+    at_once = min(n_repeats, max(16, LARGE_SEGMENT // n_classes))
     histograms, cells = _workspace(limits, sizes)
     buffer = np.empty(n_classes * at_once, np.float32)
     largest, sums = np.empty(at_once, np.float32), np.empty(at_once, np.float32)
