@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import cpu_count
 from sklearn import get_config
-from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from skweiper.validation import check_finite, is_device_array
@@ -30,7 +29,7 @@ def rows_within(budget, bytes_per_row, most):
 
 def row_slices(n_rows, chunk_rows):
     """Consecutive slices of at most `chunk_rows` rows."""
-    return list(gen_batches(n_rows, chunk_rows))
+    return [slice(first, min(first + chunk_rows, n_rows)) for first in range(0, n_rows, chunk_rows)]
 
 
 def available_threads():

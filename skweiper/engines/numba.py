@@ -293,7 +293,7 @@ class NumbaEngine(NumpyEngine):
             yield slice(0, len(features)), (logits, norms, block.offsets[None])
             return
         bias = block.bias[None]
-        for rows, products in self._tiles(features, block, with_bias=False):
+        for rows, products, _ in self._tiles(features, block, with_bias=False):
             yield rows, (bias, np.ones(len(products), np.float32), products)
 
     def _other_scores(self, features, block, scores):

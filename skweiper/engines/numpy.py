@@ -9,8 +9,12 @@ from skweiper.perturbation import ImplicitBlock
 from skweiper.scores import logit_score
 
 FLOAT32_BYTES = 4
-TILE_BYTES = 2**19
-"""A tile of perturbed logits, its two temporaries and the weights fit the second-level cache."""
+FLOAT32_INTEGERS = 2**24
+"""Below this, single precision holds every integer."""
+FEW_CLASSES = 32
+"""Up to here a tile of cheap logits lies class by class: NumPy reduces a short last axis slowly."""
+TILE_BYTES = 2**18
+"""A tile of perturbed logits and its two temporaries fit the second-level cache."""
 PRODUCT_BYTES = 2**21
 """A tile of a matrix product is larger: it costs little to read it back beside the product."""
 
@@ -30,6 +34,21 @@ class Measurement(NamedTuple):
     score_sums: np.ndarray
 
 
+class Workspace:
+    """The buffer of a tile and its two temporaries, reused by the tiles of one call.
+
+    Parameters
+    ----------
+    size : int
+        Values of the largest tile.
+    """
+
+    def __init__(self, size):
+        self.values = np.empty(size, np.float32)
+        self.scratch = np.empty(size, np.float32)
+        self.cells = np.empty(size, np.intp)
+
+
 class NumpyEngine:
     """Histograms, ranges and averaged logit scores of perturbed logits, in NumPy.
 
@@ -42,6 +61,8 @@ class NumpyEngine:
 
     def prepare(self, block):
         """A drawn block in the form that suits this engine; called once per block."""
+        if is_class_by_class(block):
+            return ImplicitBlock(block.weight, block.bias, np.asfortranarray(block.offsets))
         return block
 
     def load(self, source, rows):
@@ -67,9 +88,9 @@ class NumpyEngine:
         """
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
         rows = rows_within(TILE_BYTES, FLOAT32_BYTES * values.shape[1], values.shape[0])
-        for first in range(0, values.shape[0], rows):
-            part = slice(first, first + rows)
-            add_histogram(counts[part], values[part], bins)
+        workspace = Workspace(rows * values.shape[1])
+        for part in row_slices(values.shape[0], rows):
+            add_histogram(counts[part], values[part], bins, workspace)
         return counts
 
     def logit_range(self, features, block):
@@ -82,7 +103,7 @@ class NumpyEngine:
         if isinstance(block, ImplicitBlock):
             return implicit_logit_range(features, block)
         low, high = np.inf, -np.inf
-        for _, tile in self._tiles(features, block):
+        for _, tile, _ in self._tiles(features, block):
             low, high = min(low, float(tile.min())), max(high, float(tile.max()))
         return low, high
 
@@ -104,11 +125,11 @@ class NumpyEngine:
         n_samples = features.shape[0]
         counts = [np.zeros((n_samples, bins.n_bins), np.int32) for bins in logit_bins]
         score_sums = np.zeros((len(scores), n_samples))
-        for rows, tile in self._tiles(features, block):
+        for rows, tile, workspace in self._tiles(features, block):
             for total, bins in zip(counts, logit_bins, strict=True):
-                add_histogram(total[rows], tile.reshape(tile.shape[0], -1), bins)
+                add_histogram(total[rows], tile, bins, workspace)
             for total, score in zip(score_sums, scores, strict=True):
-                total[rows] += np.sum(logit_score(score)(tile), axis=1, dtype=np.float64)
+                total[rows] += sum_over_repeats(score, tile, workspace)
         return Measurement(counts, score_sums)
 
     def perturbed_logits(self, features, block):
@@ -119,24 +140,26 @@ class NumpyEngine:
         ndarray of shape (n_samples, block.n_repeats, block.n_classes), float32
         """
         logits = np.empty((features.shape[0], block.n_repeats, block.n_classes), np.float32)
-        write_perturbed_logits(logits, features, block)
+        write = perturbed_logits_writer(features, block)
+        write(logits, slice(None), slice(None))
         return logits
 
     def _tiles(self, features, block, with_bias=True):
-        """Yield (row slice, perturbed logits) tile by tile; a tile is overwritten by the next.
+        """Yield (row slice, perturbed logits, workspace); a tile is overwritten by the next.
 
         A tile is some rows of some repeats: all repeats where they are cheap to make, and all
         rows where each repeat is a matrix product, so that a weight is read once.
         """
         n_samples = features.shape[0]
         rows, repeats = tile_shape(n_samples, block)
-        buffer = np.empty(rows * repeats * block.n_classes, np.float32)
+        workspace = Workspace(rows * repeats * block.n_classes)
+        write = perturbed_logits_writer(features, block, with_bias)
         for part in row_slices(n_samples, rows):
             for span in row_slices(block.n_repeats, repeats):
                 shape = (part.stop - part.start, span.stop - span.start, block.n_classes)
-                tile = buffer[: np.prod(shape)].reshape(shape)
-                write_perturbed_logits(tile, features[part], block.take(span), with_bias)
-                yield part, tile
+                tile = shaped_tile(workspace.values, shape, is_class_by_class(block))
+                write(tile, part, span)
+                yield part, tile, workspace
 
 
 def tile_shape(n_samples, block):
@@ -147,6 +170,27 @@ def tile_shape(n_samples, block):
         return rows_within(TILE_BYTES, class_bytes * repeats, n_samples), repeats
     rows = rows_within(PRODUCT_BYTES, class_bytes, n_samples)
     return rows, rows_within(PRODUCT_BYTES, class_bytes * rows, block.n_repeats)
+
+
+def is_class_by_class(block):
+    """Whether the logits of one class lie together in a tile, or those of one repeat."""
+    return isinstance(block, ImplicitBlock) and block.n_classes <= FEW_CLASSES
+
+
+def shaped_tile(buffer, shape, class_by_class):
+    """The start of a buffer as (rows, repeats, classes), in one of two orders in memory."""
+    values = buffer[: np.prod(shape)]
+    if not class_by_class:
+        return values.reshape(shape)
+    rows, repeats, classes = shape
+    return values.reshape(classes, rows, repeats).transpose(1, 2, 0)
+
+
+def like(buffer, values):
+    """The start of a buffer with the shape and the order in memory of `values`."""
+    axes = np.argsort([-stride for stride in values.strides], kind="stable")
+    in_memory = buffer[: values.size].reshape([values.shape[axis] for axis in axes])
+    return in_memory.transpose(np.argsort(axes))
 
 
 def feature_norms(features):
@@ -163,16 +207,28 @@ def block_logits(features, block):
     return logits
 
 
-def write_perturbed_logits(out, features, block, with_bias=True):
-    """Write the perturbed logits into `out`, of shape (n_samples, n_repeats, n_classes)."""
-    if isinstance(block, ImplicitBlock):
-        np.multiply(feature_norms(features)[:, None, None], block.offsets, out=out)
-        out += block_logits(features, block)[:, None, :]
-    else:
-        directions = block.weight.reshape(-1, block.weight.shape[2])
-        np.matmul(features, directions.T, out=out.reshape(out.shape[0], -1))
-        if with_bias:
-            out += block.bias
+def perturbed_logits_writer(features, block, with_bias=True):
+    """A function (out, rows, repeats) that writes those perturbed logits into `out`.
+
+    `out` has shape (n_samples, n_repeats, n_classes).
+    """
+    if not isinstance(block, ImplicitBlock):
+
+        def write_products(out, rows, repeats):
+            directions = block.weight[repeats].reshape(-1, block.weight.shape[2])
+            np.matmul(features[rows], directions.T, out=out.reshape(out.shape[0], -1))
+            if with_bias:
+                out += block.bias
+
+        return write_products
+
+    logits, norms = block_logits(features, block), feature_norms(features)
+
+    def write_sums(out, rows, repeats):
+        np.multiply(norms[rows, None, None], block.offsets[repeats], out=out)
+        out += logits[rows, None, :]
+
+    return write_sums
 
 
 def implicit_logit_range(features, block):
@@ -184,17 +240,48 @@ def implicit_logit_range(features, block):
     return float(low), float(high)
 
 
-def add_histogram(counts, values, bins):
+def sum_over_repeats(score, tile, workspace):
+    """Sum of a logit score over the repeats of each row of a tile, ndarray of float64."""
+    if isinstance(score, str) and score == "msp":
+        per_repeat = msp_in_place(tile, like(workspace.scratch, tile))
+    else:
+        per_repeat = logit_score(score)(tile)
+    return np.sum(per_repeat, axis=1, dtype=np.float64)
+
+
+def msp_in_place(logits, out):
+    """`skweiper.scores.msp`, its temporary given."""
+    np.subtract(logits, np.max(logits, axis=-1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    return 1.0 / np.sum(out, axis=-1)
+
+
+def add_histogram(counts, values, bins, workspace):
     """Add the histogram of each row of `values` to the rows of `counts`."""
     n_samples, n_bins = counts.shape
-    position = values - np.float32(bins.low)
+    for part in row_slices(n_samples, rows_within(FLOAT32_INTEGERS, n_bins + 2, n_samples)):
+        found = find_cells(values[part], bins, workspace)
+        flat = np.bincount(found, minlength=(part.stop - part.start) * (n_bins + 2))
+        counts[part] += flat.reshape(-1, n_bins + 2)[:, 1:-1].astype(np.int32)
+
+
+def find_cells(values, bins, workspace):
+    """For each value, in any order, row * (n_bins + 2) + 1 + bin.
+
+    One bin more on either side receives what lies outside the range.
+    """
+    n_samples, n_bins = values.shape[0], bins.n_bins
+    position = like(workspace.scratch, values)
+    np.subtract(values, np.float32(bins.low), out=position)
     position *= np.float32(bins.scale)
-    # One bin more on either side receives what lies outside the range; `high` itself is inside.
-    inside_top = values <= np.float32(bins.high)
     np.floor(position, out=position)
-    np.clip(position, -1, n_bins, out=position)
-    np.minimum(position, n_bins - 1, out=position, where=inside_top)
-    cell = position.astype(np.int32)
-    cell += np.int32(1) + np.arange(n_samples, dtype=np.int32)[:, None] * np.int32(n_bins + 2)
-    flat = np.bincount(cell.ravel(), minlength=n_samples * (n_bins + 2))
-    counts += flat.reshape(n_samples, n_bins + 2)[:, 1:-1].astype(np.int32)
+    np.fmax(position, -1, out=position)  # NaN too
+    np.minimum(position, n_bins, out=position)
+    if np.max(position) >= n_bins:  # `high` itself is inside, and so is what rounds up to it
+        inside_top = values <= np.float32(bins.high)
+        np.minimum(position, n_bins - 1, out=position, where=inside_top)
+    first_cells = np.arange(n_samples, dtype=np.float32) * (n_bins + 2) + 1
+    position += first_cells.reshape(-1, *(1,) * (values.ndim - 1))
+    cells = workspace.cells[: values.size]
+    cells[:] = workspace.scratch[: values.size]
+    return cells
