@@ -55,6 +55,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         mask = inlier_rows(X, y)
         check_width_and_names(self, X, reset=True)
         training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask))
+        if not np.isfinite(training_scores).all():
+            raise ValueError(
+                "The scores of the training rows overflow. Rescale the features and the head "
+                "together, so that the logits are of moderate size."
+            )
         self.offset_ = float(np.quantile(training_scores, self.contamination))
         # Calibration scores of an earlier fit say nothing about this one.
         vars(self).pop("conformal_scores_", None)
@@ -70,8 +75,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,), float64
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, or values so large that a score overflows.
         """
-        return self._score(self._checked_rows(X))
+        return self._finite_scores(self._checked_rows(X))
 
     def decision_function(self, X):
         """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
@@ -169,7 +179,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 f"This {type(self).__name__} has no calibration scores for p-values. Call "
                 "calibrate_p_values(X_id) with held-out in-distribution samples after fit."
             )
-        return conformal_p_values(self.conformal_scores_, self._score(rows))
+        return conformal_p_values(self.conformal_scores_, self._finite_scores(rows))
 
     def _checked_rows(self, X):
         """The rows of X, checked against what fit saw."""
@@ -177,6 +187,17 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         X = check_feature_matrix(X, type(self).__name__)
         check_width_and_names(self, X, reset=False)
         return FeatureRows(X)
+
+    def _finite_scores(self, rows):
+        scores = self._score(rows)
+        if not np.isfinite(scores).all():
+            row = int(np.flatnonzero(~np.isfinite(scores))[0])
+            raise ValueError(
+                f"The score of row {row} of X is {scores[row]}: its features, its logits or their "
+                "exponentials overflow. Expected features of the scale that fit saw; remove the "
+                "row, or rescale the features and the head together."
+            )
+        return scores
 
     def __getstate__(self):
         state = {name: as_host(value) for name, value in super().__getstate__().items()}

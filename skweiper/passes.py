@@ -6,7 +6,7 @@ block, over as many rows at a time as their counts allow.
 """
 
 from contextlib import nullcontext
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -171,7 +171,7 @@ class PerturbedSpace:
     def map(self, work, items):
         """`map_in_order`; on a device, each call on a stream of its own."""
         if not self.on_device:
-            yield from map_in_order(work, items, self.n_threads)
+            yield from map_in_order(partial(_overflowing, work), items, self.n_threads)
             return
 
         def streamed(item):
@@ -190,6 +190,12 @@ class PerturbedSpace:
 
     def blocks(self):
         return self.cache.blocks(self.perturbation, self.engine, self.budget // 2)
+
+
+def _overflowing(work, item):
+    """work(item); what overflows gives scores that are not finite, which the detector reports."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return work(item)
 
 
 def _chunk_bytes_per_row(space, n_bins):
@@ -307,7 +313,7 @@ def _measure_by_block(source, space, request, finish, verbose, description):
         rows = np.arange(stretch.start, stretch.stop)
         measured = _measure_stretch(source.take(rows), space, request)
         with space.working():
-            finished = finish(measured)
+            finished = _overflowing(finish, measured)
         yield stretch, finished
 
 

@@ -169,3 +169,18 @@ def test_the_callers_arrays_are_left_alone(small):
     weight.setflags(write=False)
     WeiPerDetector(weight, n_repeats=3).fit(X).predict(X)
     np.testing.assert_array_equal(X, small["X"])
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+@pytest.mark.parametrize("score", ["kld", "max_logit", "energy"])
+def test_features_whose_logits_overflow(small, engine, projection, score):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    detector = WeiPerDetector(
+        small["weight"], score=score, engine=engine, projection=projection, n_repeats=3
+    ).fit(small["X"])
+    with pytest.raises(ValueError, match=r"score of row 17 of X is .* overflow"):
+        detector.score_samples(replaced(small["X"], 3e38))
+    with pytest.raises(ValueError, match="overflow"):
+        detector.fit(np.abs(small["X"]) * 1e38)
