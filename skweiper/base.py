@@ -224,6 +224,6 @@ def _labels_of(y, mask):
     """The labels of the rows that take part, or None."""
     if y is None:
         return None
-    labels = np.asarray(y.get() if hasattr(y, "get") and hasattr(y, "device") else y)
+    labels = np.asarray(as_host(y))
     labels = labels.reshape(len(labels))
     return labels if mask is None else labels[mask]

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -65,17 +65,22 @@ def map_in_order(work, items, n_threads):
         yield from map(work, items)
         return
     with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
-        waiting = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > n_threads:
-                    yield waiting.popleft().result()
-            while waiting:
+        yield from map_on(pool, work, items, n_threads)
+
+
+def map_on(pool, work, items, n_threads):
+    """`map_in_order` on the threads of an executor, which may outlive the call."""
+    waiting = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > n_threads:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # What has begun may still read what the caller is about to free.
+        wait([future for future in waiting if not future.cancel()])
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,9 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         if self._uses_densities:
             self.feature_density_ = space.engine.to_host(features.density)
             self.logit_density_ = space.engine.to_host(logits.density)
-        return np.concatenate([space.engine.to_host(self._score_measured(part)) for part in kept])
+        with space.working():
+            scores = [space.engine.to_host(self._score_measured(part)) for part in kept]
+        return np.concatenate(scores)
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_measured)

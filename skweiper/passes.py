@@ -144,10 +144,6 @@ class PerturbedSpace:
     def on_device(self):
         return hasattr(self.engine, "working")
 
-    @property
-    def n_threads(self):
-        return self.engine.n_threads if self.on_device else available_threads()
-
     def working(self):
         """Where the calling thread computes on the engine's arrays; complete at the end."""
         return self.engine.working() if self.on_device else nullcontext()
@@ -171,7 +167,7 @@ class PerturbedSpace:
     def map(self, work, items):
         """`map_in_order`; on a device, each call on a stream of its own."""
         if not self.on_device:
-            yield from map_in_order(partial(_overflowing, work), items, self.n_threads)
+            yield from map_in_order(partial(_overflowing, work), items, available_threads())
             return
 
         def streamed(item):
@@ -179,7 +175,7 @@ class PerturbedSpace:
                 return work(item)
 
         try:
-            yield from map_in_order(streamed, items, self.n_threads)
+            yield from self.engine.map(streamed, items)
         except self.engine.device_errors:
             self.cache.clear()
             raise

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from skweiper.validation import as_host
+
 
 class ScoreParameter:
     """Descriptor: `detector.score(X, y)` is the AUROC; assigning sets the hyperparameter.
@@ -56,4 +58,4 @@ class HasScoreParameter:
         -------
         float, in [0, 1]
         """
-        return roc_auc_score(np.asarray(y) != -1, self.score_samples(X))
+        return roc_auc_score(np.asarray(as_host(y)) != -1, self.score_samples(X))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skweiper.chunks import FeatureRows
+from skweiper.chunks import FeatureRows, map_in_order
 from skweiper.detector import WeiPerDetector
 from skweiper.engines.arrays import ArrayEngine
 from skweiper.head import check_head
@@ -42,6 +42,9 @@ class HostDevice(ArrayEngine):
 
     def working(self):
         return nullcontext()
+
+    def map(self, work, items):
+        return map_in_order(work, items, self.n_threads)
 
     def memory_budget(self):
         return 10**6

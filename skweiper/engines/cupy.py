@@ -4,6 +4,8 @@ All host draws are uploaded, so that a seed means the same on every device. The 
 pool is never freed here: it belongs to the whole process.
 """
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import rows_within
+from skweiper.chunks import map_on, row_slices, rows_within
 from skweiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
 from skweiper.engines.numpy import Measurement
 from skweiper.perturbation import ExplicitBlock, ImplicitBlock
@@ -24,9 +26,13 @@ THREADS = 256
 WARPS = THREADS // 32
 SHARED_BYTES = 40 * 2**10
 """Histograms of one thread block; every CUDA device grants 48 KiB, some of it used otherwise."""
-LARGEST_CHUNK_BYTES = 128 * 2**20
-"""Enough for full-speed copies, little enough for several chunks to overlap."""
+LARGEST_CHUNK_BYTES = 512 * 2**20
+"""Enough to outweigh the launches of its kernels, little enough for several chunks to overlap."""
 LARGEST_TILE_BYTES = 4 * 2**30
+PIECE_BYTES = 8 * 2**20
+"""Page-locked memory per piece of an upload; larger ones copy no faster."""
+N_STAGERS = 4
+"""Threads that fill page-locked memory: one core copies slower than the bus."""
 
 
 class BinsArguments:
@@ -117,6 +123,37 @@ def idle_streams(device_id):
     return idle
 
 
+@cache
+def worker_threads(device_id):
+    """Threads that launch work; the same ones always, since each has its own cuBLAS handle.
+
+    A new thread would make a new one, and its end would wait for the whole device.
+    """
+    return ThreadPoolExecutor(N_STREAMS, thread_name_prefix=f"skweiper-cuda-{device_id}")
+
+
+@cache
+def stager_threads():
+    """Threads that copy rows into page-locked memory."""
+    return ThreadPoolExecutor(N_STAGERS, thread_name_prefix="skweiper-stager")
+
+
+def device_dtype(dtype):
+    """The dtype that values travel in: their own, or one that a GPU knows.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Real; possibly of the other byte order, or longer than double precision.
+
+    Returns
+    -------
+    numpy.dtype
+    """
+    is_longer = dtype.kind == "f" and dtype.itemsize > np.dtype(np.float64).itemsize
+    return np.dtype(np.float64) if is_longer else dtype.newbyteorder("=")
+
+
 class CupyEngine(ArrayEngine):
     """The methods of `skweiper.engines.numpy.NumpyEngine`, on CuPy arrays of one device.
 
@@ -144,10 +181,12 @@ class CupyEngine(ArrayEngine):
         cupy.cuda.get_current_stream().synchronize()
 
     def free_bytes(self):
-        """Memory that new arrays may take: free on the device, or free in CuPy's pool."""
+        """Memory for new arrays: free on the device or in CuPy's pool, within the pool's limit."""
         with self.xp.cuda.Device(self.device_id):
             free, _ = self.xp.cuda.runtime.memGetInfo()
-            return free + self.xp.get_default_memory_pool().free_bytes()
+            pool = self.xp.get_default_memory_pool()
+            free, limit = free + pool.free_bytes(), pool.get_limit()
+            return max(0, min(free, limit - pool.used_bytes())) if limit else free
 
     def chunk_bytes(self):
         """Bytes that the features of one chunk and their temporaries may take."""
@@ -156,6 +195,12 @@ class CupyEngine(ArrayEngine):
     def memory_budget(self):
         """Bytes for a drawn perturbation and its chunks together, halved as on the host."""
         return self.free_bytes()
+
+    def map(self, work, items):
+        """`work(item)` for every item, in order; one alone in the calling thread."""
+        if len(items) == 1:
+            return map(work, items)
+        return map_on(worker_threads(self.device_id), work, items, self.n_threads)
 
     @contextmanager
     def working(self):
@@ -186,6 +231,8 @@ class CupyEngine(ArrayEngine):
                 if whole is None:
                     whole = self.xp.empty((n_repeats, *block.weight.shape[1:]), np.float32)
                 whole[first : first + block.n_repeats].set(block.weight)
+                # The drawn block is freed before the next one is drawn.
+                self.xp.cuda.get_current_stream().synchronize()
                 first += block.n_repeats
             return self.prepare(ExplicitBlock(whole, block.bias))
 
@@ -204,16 +251,40 @@ class CupyEngine(ArrayEngine):
         return X[rows] if source.row_index is None else X[self.xp.asarray(source.row_index[rows])]
 
     def _uploaded(self, source, rows):
-        """Rows in their own dtype, through page-locked memory: half the copy for float16."""
-        values = source.raw(rows)
-        pinned = self.xp.cuda.alloc_pinned_memory(values.nbytes)
-        staged = np.frombuffer(pinned, values.dtype, values.size).reshape(values.shape)
-        np.copyto(staged, values)
-        raw = self.xp.empty(values.shape, values.dtype)
-        stream = self.xp.cuda.get_current_stream()
-        raw.set(staged, stream=stream)
-        stream.synchronize()  # the page-locked memory goes back to its pool after this
+        """Rows in their own dtype, through page-locked memory: half the copy for float16.
+
+        A piece is copied to the device while the next ones are staged.
+        """
+        stream, in_flight, raw = self.xp.cuda.get_current_stream(), deque(), None
+        pieces = self._pieces(source, rows)
+        staged_pieces = map_on(
+            stager_threads(), lambda piece: self._staged(source.raw(piece)), pieces, N_STAGERS
+        )
+        for piece, staged in zip(pieces, staged_pieces, strict=True):
+            if raw is None:
+                raw = self.xp.empty((rows.stop - rows.start, staged.shape[1]), staged.dtype)
+            raw[piece.start - rows.start : piece.stop - rows.start].set(staged, stream=stream)
+            # Page-locked memory goes back to its pool once it is read, not before.
+            in_flight.append((stream.record(), staged))
+            if len(in_flight) > 2:
+                in_flight.popleft()[0].synchronize()
+        stream.synchronize()
         return raw
+
+    def _pieces(self, source, rows):
+        bytes_per_row = source.n_features * np.dtype(np.float64).itemsize
+        n_rows = rows.stop - rows.start
+        parts = row_slices(n_rows, rows_within(PIECE_BYTES, bytes_per_row, n_rows))
+        return [slice(rows.start + part.start, rows.start + part.stop) for part in parts]
+
+    def _staged(self, values):
+        """Values in page-locked memory, as an array that keeps it."""
+        dtype = device_dtype(values.dtype)
+        with self.xp.cuda.Device(self.device_id):
+            pinned = self.xp.cuda.alloc_pinned_memory(values.size * dtype.itemsize)
+        staged = np.frombuffer(pinned, dtype, values.size).reshape(values.shape)
+        np.copyto(staged, values)
+        return staged
 
     def histogram(self, values, bins):
         """Histogram of each row, cupy.ndarray of shape (n_samples, bins.n_bins), int32."""

@@ -120,10 +120,11 @@ class GroupSpace:
         features = [MeanDensity(n, train.n_features) for n in n_bins]
         logits = [MeanDensity(n, self.space.logits_per_sample) for n in n_bins]
         for _, measured in measured_chunks(train, self.space, bins, lambda measured: measured):
-            for density, counts in zip(features, measured.feature_counts, strict=True):
-                density.update(counts)
-            for density, counts in zip(logits, measured.logit_counts, strict=True):
-                density.update(counts)
+            with self.space.working():
+                for density, counts in zip(features, measured.feature_counts, strict=True):
+                    density.update(counts)
+                for density, counts in zip(logits, measured.logit_counts, strict=True):
+                    density.update(counts)
         self.feature_densities = [density.density for density in features]
         self.logit_densities = [density.density for density in logits]
         self.request = bins._replace(scores=self.request.scores)
