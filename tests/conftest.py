@@ -1,4 +1,8 @@
-"""Shared data, and the rule that tests marked `gpu` are skipped where CuPy finds no device."""
+"""Shared data, CuPy on a device or emulated, and the rule that tests marked `gpu` are skipped where
+CuPy finds no device."""
+
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +21,37 @@ def small():
     rng = np.random.RandomState(0)
     head = {"weight": rng.normal(size=(5, 12)), "bias": rng.normal(size=5)}
     return {**head, "X": rng.normal(size=(60, 12)).astype(np.float32)}
+
+
+@pytest.fixture(scope="session")
+def emulated_kernels(tmp_path_factory):
+    """The CUDA kernels, compiled for the CPU."""
+    from tests.emulated_cupy import compile_kernels, kernel_source
+
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs Linux and a C++ compiler")
+    return compile_kernels(kernel_source(), tmp_path_factory.mktemp("kernels"), compiler)
+
+
+@pytest.fixture(params=["emulated", pytest.param("device", marks=pytest.mark.gpu)])
+def cupy(request, monkeypatch):
+    """CuPy on a device, or emulated: the same test holds for both."""
+    from skweiper.engines import cupy as engine
+
+    caches = (engine.kernels, engine.idle_streams, engine.worker_threads)
+    for cached in caches:
+        cached.cache_clear()
+    if request.param == "emulated":
+        from tests.emulated_cupy import emulated_cupy
+
+        module = emulated_cupy(request.getfixturevalue("emulated_kernels"))
+        monkeypatch.setitem(sys.modules, "cupy", module)
+    else:
+        import cupy as module
+    yield module
+    for cached in caches:
+        cached.cache_clear()
 
 
 def has_gpu():

@@ -63,11 +63,8 @@ def test_the_pickle_holds_no_drawn_perturbation():
     assert detector.perturbed_weight_.nbytes > 10 * len(pickle.dumps(detector))
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("projection", ["implicit", "explicit"])
-def test_fit_on_the_gpu_load_and_score_on_the_cpu(projection, tmp_path):
-    import cupy
-
+def test_fit_on_the_gpu_load_and_score_on_the_cpu(projection, cupy, tmp_path):
     detector, X = make_detector(projection)
     on_gpu = detector.fit(cupy.asarray(X)).score_samples(cupy.asarray(X))
     np.testing.assert_allclose(score_elsewhere(detector, X, tmp_path), on_gpu, rtol=1e-4)

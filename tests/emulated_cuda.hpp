@@ -1,0 +1,118 @@
+// CUDA's threads on the CPU, enough of them to run weiper.cu: one fiber per thread of a block, blocks
+// one after the other. A barrier hands control on until all threads of the block (or warp) are there.
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <vector>
+
+struct Index {
+    int x;
+};
+static Index threadIdx, blockIdx, blockDim;
+// The dynamic shared memory of a block, which the source declares as extern.
+static int histograms[12 * 1024];
+
+#define __global__ static
+#define __device__
+#define __forceinline__ inline
+#define __shared__ static
+
+struct Barrier {
+    int arrived = 0, generation = 0;
+};
+
+static const size_t STACK_BYTES = 64 * 1024;
+static ucontext_t scheduler;
+static std::vector<ucontext_t> fibers;
+static std::vector<std::unique_ptr<char[]>> stacks;
+static std::vector<char> finished;
+static Barrier block_barrier, warp_barriers[32];
+static double exchanged[1024];
+static std::function<void()> thread_body;
+
+static void hand_on() {
+    const int self = threadIdx.x;
+    swapcontext(&fibers[self], &scheduler);
+    threadIdx.x = self;
+}
+
+static void arrive(Barrier& barrier, int n_threads) {
+    const int generation = barrier.generation;
+    if (++barrier.arrived == n_threads) {
+        barrier.arrived = 0;
+        ++barrier.generation;
+    }
+    while (barrier.generation == generation) hand_on();
+}
+
+static void __syncthreads() { arrive(block_barrier, blockDim.x); }
+static void __syncwarp() { arrive(warp_barriers[threadIdx.x / 32], 32); }
+
+template <typename T>
+static T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
+    if (mask != 0xffffffffu) abort();
+    exchanged[threadIdx.x] = value;
+    __syncwarp();
+    const T other = (T)exchanged[threadIdx.x ^ lane_mask];
+    __syncwarp();
+    return other;
+}
+
+static int atomicAdd(int* address, int value) {
+    const int before = *address;
+    *address += value;
+    return before;
+}
+
+static float __fmul_rn(float a, float b) { return a * b; }
+static float __fadd_rn(float a, float b) { return a + b; }
+static float __fsub_rn(float a, float b) { return a - b; }
+// A macro: the C library keeps a function of this name.
+#define __expf(value) std::exp((float)(value))
+
+static void run_thread() {
+    thread_body();
+    finished[threadIdx.x] = 1;
+    swapcontext(&fibers[threadIdx.x], &scheduler);
+}
+
+static void run_block(int n_threads) {
+    for (int t = 0; t < n_threads; ++t) {
+        finished[t] = 0;
+        getcontext(&fibers[t]);
+        fibers[t].uc_stack.ss_sp = stacks[t].get();
+        fibers[t].uc_stack.ss_size = STACK_BYTES;
+        fibers[t].uc_link = &scheduler;
+        makecontext(&fibers[t], run_thread, 0);
+    }
+    for (int running = n_threads; running > 0;) {
+        running = 0;
+        for (int t = 0; t < n_threads; ++t) {
+            if (finished[t]) continue;
+            threadIdx.x = t;
+            swapcontext(&scheduler, &fibers[t]);
+            running += !finished[t];
+        }
+    }
+}
+
+// Shared memory starts with garbage in every block, as it does on a device.
+static int run_grid(int n_blocks, int n_threads, int shared_bytes, std::function<void()> body) {
+    if (shared_bytes > (int)sizeof(histograms) || n_threads % 32) return 1;
+    fibers.resize(n_threads);
+    finished.resize(n_threads);
+    while ((int)stacks.size() < n_threads) stacks.emplace_back(new char[STACK_BYTES]);
+    thread_body = body;
+    blockDim.x = n_threads;
+    for (blockIdx.x = 0; blockIdx.x < n_blocks; ++blockIdx.x) {
+        for (int& cell : histograms) cell = 0x5a5a5a5a;
+        run_block(n_threads);
+        for (size_t i = shared_bytes / sizeof(int); i < sizeof(histograms) / sizeof(int); ++i)
+            if (histograms[i] != 0x5a5a5a5a) return 2;
+    }
+    return 0;
+}

@@ -1,0 +1,334 @@
+"""CuPy on the CPU, as much of it as skweiper uses: the GPU engine's code runs without a device.
+
+Like CuPy, and unlike NumPy, arrays refuse to mix with NumPy's or to be converted silently, and
+reductions give arrays. Kernels run as they are written, compiled for the CPU against
+`emulated_cuda.hpp`. Timing, races between streams and rounding of a real device are not emulated.
+"""
+
+import ctypes
+import subprocess
+import threading
+import weakref
+from contextlib import contextmanager, nullcontext
+from importlib.resources import files
+from pathlib import Path
+from time import perf_counter
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+SHARED_DECLARATION = "extern __shared__ int histograms[];"
+LAUNCHERS = r"""
+extern "C" int launch_measure_implicit(int n_blocks, int n_threads, int shared_bytes,
+    const float* logits, const float* norms, const float* offsets, int n_repeats, int n_classes,
+    int lanes, int n_copies, float low, float scale, float high, int n_bins, int* counts,
+    double* msp_sums) {
+    return run_grid(n_blocks, n_threads, shared_bytes, [=] {
+        measure_implicit(logits, norms, offsets, n_repeats, n_classes, lanes, n_copies, low, scale,
+                         high, n_bins, counts, msp_sums); });
+}
+extern "C" int launch_measure_stored(int n_blocks, int n_threads, int shared_bytes,
+    const float* values, const float* bias, int n_repeats, int n_classes, int lanes, int n_copies,
+    float low, float scale, float high, int n_bins, int* counts, double* msp_sums) {
+    return run_grid(n_blocks, n_threads, shared_bytes, [=] {
+        measure_stored(values, bias, n_repeats, n_classes, lanes, n_copies, low, scale, high,
+                       n_bins, counts, msp_sums); });
+}
+"""
+C_TYPES = {"f": ctypes.c_float, "i": ctypes.c_int, "u": ctypes.c_void_p}
+
+
+def compile_kernels(source, folder, compiler):
+    """The kernels' source as a library for the CPU."""
+    assert source.count(SHARED_DECLARATION) == 1
+    source = source.replace(SHARED_DECLARATION, "").replace('extern "C" __global__', "__global__")
+    path, library = folder / "weiper.cpp", folder / "weiper.so"
+    path.write_text(f'#include "emulated_cuda.hpp"\n{source}\n{LAUNCHERS}')
+    command = [compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC"]
+    include = f"-I{Path(__file__).parent}"
+    subprocess.run([*command, include, "-o", str(library), str(path)], check=True)
+    return ctypes.CDLL(str(library))
+
+
+class OutOfMemoryError(MemoryError):
+    """Stands for cupy.cuda.memory.OutOfMemoryError."""
+
+
+class CUDARuntimeError(RuntimeError):
+    """Stands for cupy.cuda.runtime.CUDARuntimeError."""
+
+
+class CUDADriverError(RuntimeError):
+    """Stands for cupy.cuda.driver.CUDADriverError."""
+
+
+class Pool:
+    """Counts the bytes of living arrays, keeps what they leave, refuses what exceeds its limit."""
+
+    def __init__(self):
+        self.used, self.total, self.limit = 0, 0, 0
+        self.lock = threading.RLock()
+
+    def take(self, values):
+        with self.lock:
+            if self.limit and self.used + values.nbytes > self.limit:
+                raise OutOfMemoryError(f"{values.nbytes} bytes beyond the limit of {self.limit}")
+            self.used += values.nbytes
+            self.total = max(self.total, self.used)
+        weakref.finalize(values, self.give, values.nbytes)
+
+    def give(self, n_bytes):
+        with self.lock:
+            self.used -= n_bytes
+
+    def used_bytes(self):
+        return self.used
+
+    def free_bytes(self):
+        return self.total - self.used
+
+    def total_bytes(self):
+        return self.total
+
+    def get_limit(self):
+        return self.limit
+
+    def set_limit(self, size):
+        self.limit = size
+
+    def free_all_blocks(self):
+        self.total = self.used
+
+
+POOL = Pool()
+
+
+class ndarray(NDArrayOperatorsMixin):
+    """An array that behaves like CuPy's towards NumPy."""
+
+    def __init__(self, values):
+        self.values = values
+        if values.base is None and values.size:
+            POOL.take(values)
+
+    shape = property(lambda self: self.values.shape)
+    dtype = property(lambda self: self.values.dtype)
+    ndim = property(lambda self: self.values.ndim)
+    size = property(lambda self: self.values.size)
+    nbytes = property(lambda self: self.values.nbytes)
+    flags = property(lambda self: self.values.flags)
+    device = property(lambda self: Device(0))
+    T = property(lambda self: wrapped(self.values.T))
+    __cuda_array_interface__ = property(lambda self: self.values.__array_interface__)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Use `.get()`.")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method != "__call__":
+            return NotImplemented
+        if "out" in kwargs:
+            (out,) = kwargs["out"]
+            called(ufunc)(*inputs, **{**kwargs, "out": out})
+            return out
+        return called(ufunc)(*inputs, **kwargs)
+
+    def __array_function__(self, func, types, args, kwargs):
+        return getattr(MODULE, func.__name__)(*args, **kwargs)
+
+    def __getitem__(self, key):
+        return wrapped(self.values[index(key)])
+
+    def __setitem__(self, key, value):
+        self.values[index(key)] = unwrapped(value)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return called(getattr(self.values, name))
+
+    def __len__(self):
+        return len(self.values)
+
+    def __iter__(self):
+        return map(wrapped, self.values)
+
+    def __bool__(self):
+        return bool(self.values)
+
+    def __float__(self):
+        return float(self.values)
+
+    def __int__(self):
+        return int(self.values)
+
+    def __deepcopy__(self, memo):
+        return ndarray(self.values.copy())
+
+    def __reduce__(self):
+        return asarray, (self.values.copy(),)
+
+    def get(self):
+        return self.values.copy()
+
+    def set(self, values, stream=None):
+        assert type(values) is np.ndarray and self.values.flags.c_contiguous
+        assert (values.dtype, values.shape) == (self.dtype, self.shape)
+        self.values[...] = values
+
+
+def wrapped(result):
+    """The result of a NumPy function as CuPy would give it."""
+    if isinstance(result, np.ndarray | np.generic):
+        return ndarray(np.asarray(result))
+    return tuple(map(wrapped, result)) if isinstance(result, tuple | list) else result
+
+
+def unwrapped(value):
+    """An argument of a CuPy function as NumPy's takes it; NumPy's arrays are refused."""
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, tuple | list):
+        return tuple(map(unwrapped, value))
+    return value.values if isinstance(value, ndarray) else value
+
+
+def index(key):
+    """CuPy takes NumPy arrays as indices."""
+    if isinstance(key, tuple):
+        return tuple(map(index, key))
+    return key.values if isinstance(key, ndarray) else key
+
+
+def called(function):
+    """A NumPy function or method on CuPy arrays."""
+
+    def call(*args, **kwargs):
+        kwargs = {name: unwrapped(value) for name, value in kwargs.items()}
+        with np.errstate(all="ignore"):  # a device has no warnings of NumPy's
+            return wrapped(function(*map(unwrapped, args), **kwargs))
+
+    return call
+
+
+def asarray(a, dtype=None):
+    if isinstance(a, ndarray):
+        return a if dtype in (None, a.dtype) else ndarray(a.values.astype(dtype))
+    return ndarray(np.array(a, dtype))
+
+
+class Device(nullcontext):
+    def __init__(self, device=0):
+        super().__init__(self)
+        self.id = int(device)
+        self.compute_capability = "00"
+
+    def synchronize(self):
+        pass
+
+
+class Event:
+    def record(self, stream=None):
+        self.time = perf_counter()
+
+    def synchronize(self):
+        pass
+
+
+class Stream(nullcontext):
+    def __init__(self, non_blocking=False):
+        super().__init__(self)
+
+    def synchronize(self):
+        pass
+
+    def record(self, event=None):
+        event = event or Event()
+        event.record()
+        return event
+
+
+class RawModule:
+    """Kernels of a library that `compile_kernels` made; one grid runs at a time."""
+
+    lock = threading.Lock()
+
+    def __init__(self, library):
+        self.library = library
+
+    def get_function(self, name):
+        return lambda *launch, **options: self.launch(name, *launch, **options)
+
+    def launch(self, name, grid, block, arguments, shared_mem=0):
+        numbers = [ctypes.c_int(n) for n in (*grid, *block, shared_mem)]
+        with self.lock:
+            failure = getattr(self.library, f"launch_{name}")(*numbers, *map(c_value, arguments))
+        assert not failure, "bad launch" if failure == 1 else "shared memory overrun"
+
+
+def c_value(argument):
+    if isinstance(argument, ndarray):
+        return ctypes.c_void_p(argument.values.ctypes.data)
+    return C_TYPES[argument.dtype.kind](argument.item())
+
+
+def elapsed(start, end):
+    """Milliseconds between two events."""
+    return 1e3 * (end.time - start.time)
+
+
+class Module(ModuleType):
+    """Whatever is not defined here is NumPy's, on the arrays of this module."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(np, name)
+        return value if isinstance(value, type) or not callable(value) else called(value)
+
+
+def emulated_cupy(library, free_bytes=2**30):
+    """The module, with kernels from `library` and so much memory on its device."""
+    MODULE.ndarray, MODULE.asarray, MODULE.array = ndarray, asarray, asarray
+    MODULE.is_available = lambda: True
+    MODULE.asnumpy = lambda a: a.get()
+    MODULE.RawModule = lambda code, options: RawModule(library)
+    MODULE.get_default_memory_pool = lambda: POOL
+    MODULE.cuda = SimpleNamespace(
+        Device=Device,
+        Stream=Stream,
+        Event=Event,
+        get_elapsed_time=elapsed,
+        get_current_stream=Stream,
+        alloc_pinned_memory=lambda n_bytes: bytearray(2 * n_bytes),  # rounded up, like CuPy's
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+        runtime=SimpleNamespace(
+            CUDARuntimeError=CUDARuntimeError,
+            memGetInfo=lambda: (free_bytes, 2 * free_bytes),
+            getDeviceProperties=lambda device: {"name": b"emulated"},
+            runtimeGetVersion=lambda: 0,
+        ),
+    )
+    return MODULE
+
+
+MODULE = Module("cupy")
+MODULE.__version__ = "emulated"
+
+
+def kernel_source():
+    return files("skweiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
+
+
+@contextmanager
+def memory_limit(cupy, n_bytes):
+    """No more than so many further bytes in CuPy's pool."""
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    pool.set_limit(size=pool.total_bytes() + n_bytes)
+    try:
+        yield
+    finally:
+        pool.set_limit(size=0)
