@@ -134,6 +134,7 @@ def gen(logits, gamma=0.1, top_classes=100):
     ----------
     Liu, Lochman, Zach, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection",
     CVPR 2023.
+    https://openaccess.thecvf.com/content/CVPR2023/html/Liu_GEN_Pushing_the_Limits_of_Softmax-Based_Out-of-Distribution_Detection_CVPR_2023_paper.html
     """
     probabilities = softmax(logits)
     # 1 - p would cancel for p near one; the sum of all other classes does not.
