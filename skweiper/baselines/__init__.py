@@ -1,6 +1,6 @@
 """The other post-hoc detectors, on features and head: one file each."""
 
-from skweiper.baselines.dice import DICEDetector
+from skweiper.baselines.dice import DICEDetector, dice_weight
 from skweiper.baselines.fdbd import FDBDDetector
 from skweiper.baselines.gradnorm import GradNormDetector
 from skweiper.baselines.kl_matching import KLMatchingDetector
@@ -34,4 +34,5 @@ __all__ = [
     "SHEDetector",
     "TemperatureScalingDetector",
     "ViMDetector",
+    "dice_weight",
 ]

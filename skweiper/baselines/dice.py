@@ -1,4 +1,4 @@
-"""DICEDetector: energy of a head with its unimportant weights set to zero."""
+"""DICE: a head with its unimportant weights set to zero, and the detector by its energy."""
 
 from numbers import Real
 
@@ -9,6 +9,81 @@ from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import class_means
 from skweiper.head import Head
 from skweiper.scores import energy
+
+
+def sparse_weight(weight, mean, percentile):
+    """Weight without the entries that contribute least to the logits of the mean features.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_classes, n_features)
+    mean : ndarray of shape (n_features,)
+    percentile : float, in [0, 100)
+        Percentage of all entries to drop.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_features)
+    """
+    contribution = weight * mean
+    return np.where(contribution > np.percentile(contribution, percentile), weight, 0.0)
+
+
+def dice_weight(weight, X, y=None, *, percentile=90):
+    """DICE's sparse weight, to put before any detector that takes a head.
+
+    Parameters
+    ----------
+    weight : array-like of shape (n_classes, n_features)
+        Weight of the classifier's final layer, one row per class.
+    X : array-like of shape (n_samples, n_features)
+        Training features.
+    y : array-like of shape (n_samples,), default=None
+        Rows with y == -1 are known outliers and take no part.
+    percentile : float, default=90
+        Percentage in [0, 100) of all weights to drop.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_features)
+        `weight`, its unimportant entries zero. The bias stays as it is.
+
+    Raises
+    ------
+    ValueError
+        As `DICEDetector.fit`.
+
+    Notes
+    -----
+    The weight depends on X: in a cross-validation that must not see its test rows, call this
+    within each split.
+
+    References
+    ----------
+    Sun and Li, "DICE: Leveraging Sparsification for Out-of-Distribution Detection", ECCV 2022.
+    https://arxiv.org/abs/2111.09805
+
+    Examples
+    --------
+    WeiPer on the sparse head:
+
+    >>> from skweiper import WeiPerDetector
+    >>> from skweiper.baselines import dice_weight
+    >>> from skweiper.datasets import load_clinc150
+    >>> data = load_clinc150()
+    >>> weight = dice_weight(data.weight, data.train, percentile=50)
+    >>> float((weight == 0).mean().round(2))
+    0.5
+    >>> detector = WeiPerDetector(weight, data.bias, score="energy", random_state=0)
+    >>> detector.fit(data.train).score_samples(data.test_oos).shape
+    (1000,)
+    """
+    if weight is None:
+        raise ValueError(
+            "dice_weight needs the weight of the final layer, got None. Without one there is "
+            "nothing to drop."
+        )
+    return DICEDetector(weight, percentile=percentile).fit(X, y).sparse_head_.weight
 
 
 class DICEDetector(HeadDetector):
@@ -61,9 +136,8 @@ class DICEDetector(HeadDetector):
     def _learn(self, rows, labels):
         everyone = np.zeros(len(rows), dtype=np.intp)
         mean = class_means(self._chunks(rows), everyone, 1)[0][0]
-        contribution = self.head_.matrix * mean
-        kept = contribution > np.percentile(contribution, self.percentile)
-        self.sparse_head_ = Head(np.where(kept, self.head_.matrix, 0.0), self.head_.bias)
+        weight = sparse_weight(self.head_.matrix, mean, self.percentile)
+        self.sparse_head_ = Head(weight, self.head_.bias)
 
     def _score_features(self, features):
         return energy(self.sparse_head_.logits(features))

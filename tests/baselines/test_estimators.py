@@ -14,7 +14,11 @@ from skweiper.shaping import ASH, SCALE, VRA, ReAct
 
 # Without its classes, temperature scaling takes a temperature that is given.
 OPTIONS = {"TemperatureScalingDetector": {"temperature": 2.0}}
-DETECTORS = [getattr(baselines, name)(**OPTIONS.get(name, {})) for name in baselines.__all__]
+DETECTORS = [
+    getattr(baselines, name)(**OPTIONS.get(name, {}))
+    for name in baselines.__all__
+    if name.endswith("Detector")
+]
 SHAPERS = [ReAct(), VRA(), ASH("s"), ASH("p"), ASH("b"), SCALE()]
 
 
