@@ -119,3 +119,32 @@ def check_class_numbers(labels, n_classes):
             "head's rows, or pass labels='head'."
         )
     return numbers.astype(np.intp)
+
+
+def correct_members(truth, predicted, n_classes):
+    """Class of each row that the head classifies correctly, -1 for the others.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n_samples,)
+        Labels as passed.
+    predicted : ndarray of shape (n_samples,), int
+        Row numbers of the head's weight.
+    n_classes : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), int
+
+    Raises
+    ------
+    ValueError
+        Labels that are no class numbers, or no row classified correctly.
+    """
+    is_correct = check_class_numbers(truth, n_classes) == predicted
+    if not is_correct.any():
+        raise ValueError(
+            f"The head predicts another class than y for all {len(predicted)} rows, so no row is "
+            "left to learn from. Encode y in the order of weight's rows, or pass labels='head'."
+        )
+    return np.where(is_correct, predicted, -1)

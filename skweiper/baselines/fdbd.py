@@ -53,7 +53,7 @@ class FDBDDetector(HeadDetector):
 
     @property
     def _values_per_row(self):
-        return self.n_features_in_ + 4 * self.head_.n_classes
+        return 3 * self.n_features_in_ + 4 * self.head_.n_classes
 
     def _score_features(self, features):
         logits = self.head_.logits(features)

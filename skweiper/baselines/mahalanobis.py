@@ -4,6 +4,7 @@ import numpy as np
 
 from skweiper.baselines.base import ClassDetector
 from skweiper.baselines.moments import (
+    check_spread,
     class_means,
     covariance_about,
     squared_distances,
@@ -38,12 +39,26 @@ class MahalanobisDetector(ClassDetector):
         Their mean features.
     whitening_ : ndarray of shape (n_features, rank)
         V with V V' the pseudo-inverse of the covariance within classes.
+    centre_ : ndarray of shape (n_features,)
+        Mean of `means_`, subtracted before whitening.
+    whitened_means_ : ndarray of shape (n_classes_seen, rank)
+        The centred means times `whitening_`.
     offset_ : float
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, if X had names in `fit`.
+
+    Notes
+    -----
+    Directions in which no training row differs from its class mean do not count. The covariance
+    takes more rows than features to be of full rank.
+
+    Raises
+    ------
+    ValueError
+        In `fit`: no class has two training rows that differ.
 
     References
     ----------
@@ -61,7 +76,10 @@ class MahalanobisDetector(ClassDetector):
         self.classes_, members = np.unique(self._class_labels(rows, labels), return_inverse=True)
         self.means_, _ = class_means(self._chunks(rows), members, len(self.classes_))
         covariance = covariance_about(self._chunks(rows), lambda part: self.means_[members[part]])
+        check_spread(covariance, self.means_, len(rows))
         self.whitening_ = whitening(covariance)
+        self.centre_ = self.means_.mean(axis=0)
+        self.whitened_means_ = (self.means_ - self.centre_) @ self.whitening_
 
     @property
     def _values_per_row(self):
@@ -69,7 +87,6 @@ class MahalanobisDetector(ClassDetector):
         return 3 * self.n_features_in_ + max(self.head_.n_classes, classes)
 
     def _score_features(self, features):
-        centre = self.means_.mean(axis=0)  # distances of centred vectors cancel less
-        whitened = (features - centre) @ self.whitening_
-        means = (self.means_ - centre) @ self.whitening_
-        return -squared_distances(whitened, means).min(axis=1)
+        # Distances of centred vectors cancel less.
+        whitened = (features - self.centre_) @ self.whitening_
+        return -squared_distances(whitened, self.whitened_means_).min(axis=1)

@@ -52,6 +52,29 @@ def covariance_about(chunks, centre_of):
     return total / n_samples
 
 
+def check_spread(covariance, means, n_samples):
+    """Refuse a covariance within classes that is zero, to rounding.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features)
+    means : ndarray of shape (n_classes_seen, n_features)
+    n_samples : int
+
+    Raises
+    ------
+    ValueError
+        No class has two training rows that differ.
+    """
+    rounding = np.square(8 * np.finfo(np.float64).eps * np.abs(means).max())
+    if np.diagonal(covariance).max() <= rounding:
+        raise ValueError(
+            f"The training rows (n_samples={n_samples}, in {len(means)} classes) do not differ "
+            "within any class, so they have no covariance. Pass at least two different rows of a "
+            "class."
+        )
+
+
 def whitening(covariance):
     """Matrix V with V V' the pseudo-inverse of a covariance.
 

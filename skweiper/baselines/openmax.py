@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import weibull_min
 from sklearn.utils._param_validation import Interval
 
-from skweiper.baselines.base import ClassDetector, check_class_numbers
+from skweiper.baselines.base import ClassDetector, correct_members
 from skweiper.baselines.moments import class_means, squared_distances
 
 STEEPEST_SHAPE = 1e6
@@ -110,8 +110,8 @@ class OpenMaxDetector(ClassDetector):
         predicted = self._map_rows(rows, self._predicted_class)
         if self.labels == "head":
             return predicted
-        truth = check_class_numbers(self._class_labels(rows, labels), self.head_.n_classes)
-        return np.where(truth == predicted, truth, -1)
+        truth = self._class_labels(rows, labels)
+        return correct_members(truth, predicted, self.head_.n_classes)
 
     def _own_distances(self, rows, members):
         """Distance of each row's logits to the mean of its class."""

@@ -33,6 +33,10 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         Their mean features.
     whitening_ : ndarray of shape (n_features, rank)
         V with V V' the pseudo-inverse of the covariance within classes.
+    centre_ : ndarray of shape (n_features,)
+        Mean of `means_`, subtracted before whitening.
+    whitened_means_ : ndarray of shape (n_classes_seen, rank)
+        The centred means times `whitening_`.
     background_mean_ : ndarray of shape (n_features,)
         Mean of all training rows.
     background_whitening_ : ndarray of shape (n_features, rank)

@@ -43,6 +43,11 @@ class ResidualDetector(HeadDetector):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, if X had names in `fit`.
 
+    Raises
+    ------
+    ValueError
+        In `fit`: the training rows span no more than `n_components` dimensions, as fewer rows do.
+
     References
     ----------
     Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022.
@@ -64,7 +69,8 @@ class ResidualDetector(HeadDetector):
         self.origin_ = -np.linalg.pinv(self.head_.matrix) @ self.head_.bias
         n_components = subspace_dimension(self.n_components, rows.n_features)
         moment = covariance_about(self._chunks(rows), lambda part: self.origin_)
-        _, directions = eigh(moment)
+        variances, directions = eigh(moment)
+        check_residual(variances, n_components, len(rows))
         self.residual_basis_ = directions[:, : rows.n_features - n_components]
 
     def _residual(self, features):
@@ -92,3 +98,28 @@ def subspace_dimension(n_components, n_features):
             f"got {n_components}."
         )
     return n_components
+
+
+def check_residual(variances, n_components, n_samples):
+    """Refuse training rows that lie in the principal subspace and so have no residual.
+
+    Parameters
+    ----------
+    variances : ndarray of shape (n_features,)
+        Eigenvalues of the second moment, ascending.
+    n_components : int
+    n_samples : int
+
+    Raises
+    ------
+    ValueError
+        The rows span no more than `n_components` dimensions, to rounding.
+    """
+    cut = np.abs(variances).max() * len(variances) * np.finfo(np.float64).eps
+    rank = int(np.sum(variances > cut))
+    if rank <= n_components:
+        raise ValueError(
+            f"The training rows (n_samples={n_samples}) span {rank} dimensions, so "
+            f"n_components={n_components} leaves no residual. Pass more rows or a smaller "
+            "n_components."
+        )

@@ -1,16 +1,40 @@
-"""SHEDetector: inner product with the mean features of the predicted class."""
+"""SHEDetector: similarity to the mean features of the predicted class."""
+
+from types import MappingProxyType
 
 import numpy as np
+from sklearn.preprocessing import normalize
+from sklearn.utils._param_validation import StrOptions
 
-from skweiper.baselines.base import ClassDetector, check_class_numbers
+from skweiper.baselines.base import ClassDetector, correct_members
 from skweiper.baselines.moments import class_means
+
+
+def inner_product(features, patterns):
+    """Inner product of each row with its pattern, ndarray of shape (n_samples,)."""
+    return np.einsum("ij,ij->i", features, patterns)
+
+
+def cosine(features, patterns):
+    """Cosine of each row and its pattern; 0 for a row of zeros."""
+    return inner_product(normalize(features), normalize(patterns))
+
+
+def minus_distance(features, patterns):
+    """Minus the Euclidean distance of each row to its pattern."""
+    return -np.linalg.norm(features - patterns, axis=1)
+
+
+METRICS = MappingProxyType(
+    {"inner_product": inner_product, "cosine": cosine, "euclidean": minus_distance}
+)
 
 
 class SHEDetector(ClassDetector):
     """Detector by the simplified Hopfield energy (SHE).
 
-    The score is the inner product with the mean training features of the class that the head
-    predicts. Unbounded, higher = more in-distribution.
+    The score is the similarity to the mean training features of the class that the head
+    predicts. Higher = more in-distribution.
 
     Parameters
     ----------
@@ -20,6 +44,9 @@ class SHEDetector(ClassDetector):
         Bias of the final layer. None means zeros.
     labels : {"head", "y"}, default="head"
         Where the class of a training row comes from: the head's prediction, or y.
+    metric : {"inner_product", "cosine", "euclidean"}, default="inner_product"
+        The similarity: the paper's inner product (unbounded), its cosine (in [-1, 1]), or minus
+        the Euclidean distance (at most 0).
     contamination : float, default=0.05
         Share in (0, 0.5] of training rows that score below the threshold.
 
@@ -48,10 +75,18 @@ class SHEDetector(ClassDetector):
     https://openreview.net/forum?id=KkazG4lgKL
     """
 
-    def __init__(self, weight=None, bias=None, *, labels="head", contamination=0.05):
+    _parameter_constraints = {
+        **ClassDetector._parameter_constraints,
+        "metric": [StrOptions(set(METRICS))],
+    }
+
+    def __init__(
+        self, weight=None, bias=None, *, labels="head", metric="inner_product", contamination=0.05
+    ):
         self.weight = weight
         self.bias = bias
         self.labels = labels
+        self.metric = metric
         self.contamination = contamination
 
     def _learn(self, rows, labels):
@@ -66,8 +101,13 @@ class SHEDetector(ClassDetector):
         predicted = self._map_rows(rows, self._predicted_class)
         if self.labels == "head":
             return predicted
-        truth = check_class_numbers(self._class_labels(rows, labels), self.head_.n_classes)
-        return np.where(truth == predicted, truth, -1)
+        truth = self._class_labels(rows, labels)
+        return correct_members(truth, predicted, self.head_.n_classes)
+
+    @property
+    def _values_per_row(self):
+        return 4 * self.n_features_in_ + self.head_.n_classes
 
     def _score_features(self, features):
-        return np.einsum("ij,ij->i", features, self.patterns_[self._predicted_class(features)])
+        patterns = self.patterns_[self._predicted_class(features)]
+        return METRICS[self.metric](features, patterns)
