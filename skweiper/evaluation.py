@@ -1,18 +1,25 @@
 """Several detectors side by side on the same data, with their times."""
 
+from numbers import Integral
 from time import perf_counter
 
 import pandas as pd
 from sklearn.base import clone
 
-from skweiper.metrics import ood_report, scores_of
+from skweiper.metrics import check_report_options, ood_report, scores_of
+
+
+def _seeds_of(detector):
+    """Names of the parameters that take a seed, those of a pipeline's steps among them."""
+    names = detector.get_params(deep=True)
+    return [name for name in names if name.split("__")[-1] == "random_state"]
 
 
 def _fitted(detector, seed, X, y):
     """A fitted clone, and the seconds its fit took."""
     detector = clone(detector)
-    if seed is not None and "random_state" in detector.get_params():
-        detector.set_params(random_state=seed)
+    if seed is not None:
+        detector.set_params(**dict.fromkeys(_seeds_of(detector), seed))
     start = perf_counter()
     detector.fit(X, y)
     return detector, perf_counter() - start
@@ -28,6 +35,24 @@ def _scored(detector, X_id, ood, covariate_shifted):
     if covariate_shifted is not None:
         scores["scores_covariate_shifted"] = scores_of(detector, covariate_shifted)
     return scores, perf_counter() - start
+
+
+def _check_compared(detectors, seeds):
+    """The seeds as a list, [None] where none are given."""
+    if not hasattr(detectors, "items") or not detectors:
+        got = "an empty one" if hasattr(detectors, "items") else type(detectors).__name__
+        raise ValueError(
+            f"detectors must be a dict of at least one detector by its name, got {got}. "
+            "Pass {'name': detector}."
+        )
+    if seeds is None:
+        return [None]
+    seeds = list(seeds) if hasattr(seeds, "__iter__") else seeds
+    if not isinstance(seeds, list) or not all(isinstance(seed, Integral) for seed in seeds):
+        raise ValueError(f"seeds must be None or several ints, got {seeds!r}. Pass range(3).")
+    if not seeds:
+        raise ValueError("seeds is empty, so nothing would be fitted. Pass None or range(3).")
+    return seeds
 
 
 def compare(
@@ -64,14 +89,15 @@ def compare(
     y_train : array-like of shape (n_train,), default=None
         Labels of the training samples, for detectors that use them.
     seeds : iterable of int, default=None
-        Fit once with each as `random_state`; a detector without that parameter is fitted once.
-        None leaves `random_state` as it is.
+        Fit once with each as `random_state`, that of every step of a pipeline; a detector without
+        that parameter is fitted once. None leaves `random_state` as it is.
     n_boot : int, default=0
         Bootstrap samples behind the intervals; 0 gives none.
     confidence : float, default=0.95
         Coverage of the intervals, in (0, 1).
     seed : int, RandomState instance or None, default=None
-        Draws the bootstrap samples.
+        Draws the bootstrap samples. An int gives all detectors the same draws, so that their
+        intervals can be compared.
 
     Returns
     -------
@@ -79,6 +105,14 @@ def compare(
         The rows of `skweiper.metrics.ood_report` for each detector and seed, after the columns
         `detector`, `seed` (missing where none was set), `fit_seconds` and `score_seconds` (wall
         time; of scoring, all samples of all sets together).
+
+    Raises
+    ------
+    TypeError
+        A detector has no `score_samples`.
+    ValueError
+        No detector, no seed, or as `skweiper.metrics.ood_report`; options are checked before
+        anything is fitted.
 
     Examples
     --------
@@ -95,11 +129,11 @@ def compare(
     >>> table.query("level == 'dataset'").detector.tolist()
     ['WeiPer+KLD', 'forest']
     """
-    seeds = [None] if seeds is None else list(seeds)
+    seeds = _check_compared(detectors, seeds)
+    check_report_options(ood, groups, n_boot, confidence)
     reports = []
     for name, detector in detectors.items():
-        is_seeded = "random_state" in detector.get_params()
-        for fit_seed in seeds if is_seeded else [None]:
+        for fit_seed in seeds if _seeds_of(detector) else [None]:
             fitted, fit_seconds = _fitted(detector, fit_seed, X_train, y_train)
             scores, score_seconds = _scored(fitted, X_id, ood, covariate_shifted)
             report = ood_report(

@@ -248,9 +248,15 @@ class OODScorer:
         if is_id.all() or not is_id.any():
             raise ValueError(
                 f"y must hold ID samples and OOD samples (y == -1), got {is_id.sum()} ID and "
-                f"{np.sum(~is_id)} OOD. Split so that every test fold has both."
+                f"{np.sum(~is_id)} OOD. Split so that every test fold has both, and convert other "
+                "labels by skweiper.model_selection.as_inlier_labels."
             )
         scores = scores_of(detector, X)
+        if scores.shape != is_id.shape:
+            raise ValueError(
+                f"y must hold one label per row of X, got shape {is_id.shape} for "
+                f"{len(scores)} rows."
+            )
         value = self.metric(scores[is_id], scores[~is_id])
         return value if self.greater_is_better else -value
 
@@ -294,6 +300,11 @@ def _check_groups(groups, names):
     """The groups as lists of known names; one of all data sets where None are given."""
     if groups is None:
         return {"all": list(names)}
+    if not hasattr(groups, "items") or any(isinstance(names, str) for names in groups.values()):
+        raise ValueError(
+            "groups must be a dict of each group's name to a list of data-set names, got "
+            f"{groups!r}. Pass {{'near': ['name', ...], 'far': [...]}}."
+        )
     groups = {group: list(members) for group, members in groups.items()}
     listed = [name for members in groups.values() for name in members]
     unknown = sorted(set(listed) - set(names))
@@ -399,10 +410,9 @@ def ood_report(
     >>> report.query("level == 'group'").set_index("group").auroc.round(3).to_dict()
     {'near': 0.833, 'far': 1.0}
     """
-    _check_report_options(scores_ood, n_boot, confidence)
+    groups = check_report_options(scores_ood, groups, n_boot, confidence, "scores_ood")
     scores_id = _checked(scores_id, "scores_id")
     ood = {name: _checked(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()}
-    groups = _check_groups(groups, ood)
     # One number for both spectra: their intervals then rest on comparable draws.
     seed = check_random_state(seed).randint(np.iinfo(np.int32).max) if n_boot else None
     report = _report(scores_id, ood, groups, "standard", n_boot, confidence, seed)
@@ -414,16 +424,42 @@ def ood_report(
     return pd.concat([report, full], ignore_index=True)
 
 
-def _check_report_options(scores_ood, n_boot, confidence):
-    if not hasattr(scores_ood, "items") or not scores_ood:
+def check_report_options(ood, groups, n_boot, confidence, ood_name="ood"):
+    """Check what needs no scores, so that no detector runs in vain; the groups as lists.
+
+    Parameters
+    ----------
+    ood : dict
+        Data sets by name; only their names and lengths are looked at.
+    groups : dict of str to list of str, or None
+    n_boot : int
+    confidence : float
+    ood_name : str
+        What the caller calls `ood`, for the message.
+
+    Returns
+    -------
+    dict of str to list of str
+        One group "all" where None are given.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not hasattr(ood, "items") or not ood:
+        got = "an empty one" if hasattr(ood, "items") else type(ood).__name__
         raise ValueError(
-            "scores_ood must be a dict of at least one data-set name to its scores, "
-            f"got {type(scores_ood).__name__}. Pass {{'name': scores}}."
+            f"{ood_name} must be a dict of at least one data set by its name, got {got}. "
+            "Pass {'name': data}."
         )
+    empty = [name for name, data in ood.items() if hasattr(data, "__len__") and len(data) == 0]
+    if empty:
+        raise ValueError(f"{ood_name} holds no samples for {empty}. Leave these data sets out.")
     if not isinstance(n_boot, Integral) or n_boot < 0:
         raise ValueError(f"n_boot must be an int >= 0, got {n_boot!r}.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be in (0, 1), got {confidence!r}.")
+    return _check_groups(groups, ood)
 
 
 def evaluate(
@@ -463,6 +499,13 @@ def evaluate(
     DataFrame
         As `ood_report` gives it.
 
+    Raises
+    ------
+    TypeError
+        The detector has no `score_samples`.
+    ValueError
+        As `ood_report`, or features that the detector refuses.
+
     Examples
     --------
     >>> from sklearn.ensemble import IsolationForest
@@ -473,6 +516,7 @@ def evaluate(
     >>> evaluate(forest, data.test, {"oos": data.test_oos}).shape
     (2, 10)
     """
+    check_report_options(ood, groups, n_boot, confidence)
     shifted = None if covariate_shifted is None else scores_of(detector, covariate_shifted)
     return ood_report(
         scores_of(detector, X_id),

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skweiper.evaluation import compare
-from skweiper.metrics import evaluate
+from skweiper.metrics import auroc, evaluate
+from skweiper.model_selection import InlierOnly
 
 
 @pytest.fixture
@@ -31,6 +35,75 @@ def test_compare_stacks_the_evaluations_of_each_detector_and_seed(data):
     assert table.groupby(["detector", "seed"]).ngroups == 4
     assert (table[["fit_seconds", "score_seconds"]] > 0).to_numpy().all()
     assert not hasattr(forest, "estimators_")
+
+
+def test_seeds_reach_the_steps_of_a_pipeline(data):
+    train, test, ood = data
+    pipeline = make_pipeline(StandardScaler(), IsolationForest(n_estimators=5))
+    table = compare({"pipeline": pipeline}, train, test, ood, seeds=[0, 1])
+    for seed, rows in table.groupby("seed"):
+        forest = IsolationForest(n_estimators=5, random_state=int(seed))
+        expected = evaluate(make_pipeline(StandardScaler(), forest).fit(train), test, ood)
+        assert rows.auroc.tolist() == expected.auroc.tolist()
+    assert table.seed.nunique() == 2
+
+
+def test_intervals_of_compare_are_those_of_each_evaluation(data):
+    train, test, ood = data
+    envelope, options = EllipticEnvelope(random_state=3), {"n_boot": 20, "seed": 5}
+    table = compare({"envelope": envelope}, train, test, ood, confidence=0.8, **options)
+    expected = evaluate(envelope.fit(train), test, ood, confidence=0.8, **options)
+    assert table[expected.columns].equals(expected)
+
+
+class NeverFitted(IsolationForest):
+    def fit(self, X, y=None):
+        raise AssertionError("fitted before the options were checked")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detectors": {}}, "detectors must be a dict .* an empty one"),
+        ({"detectors": [NeverFitted()]}, "detectors must be a dict .* got list"),
+        ({"seeds": 3}, r"seeds must be None or several ints, got 3. Pass range\(3\)"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"groups": {"near": ["z"]}}, r"unknown \['z'\]"),
+        ({"groups": {"near": "a"}}, "groups must be a dict"),
+        ({"groups": ["a"]}, "groups must be a dict"),
+        ({"ood": np.ones((2, 3))}, "ood must be a dict .* got ndarray"),
+        ({"ood": {}}, "ood must be a dict .* an empty one"),
+        ({"ood": {"a": np.ones((0, 3))}}, r"ood holds no samples for \['a'\]"),
+        ({"n_boot": 2.5}, "n_boot must be an int"),
+        ({"confidence": 1}, "confidence must be in"),
+    ],
+)
+def test_bad_options_are_told_before_anything_is_fitted(data, options, message):
+    train, test, ood = data
+    arguments = {"detectors": {"never": NeverFitted()}, "ood": ood, **options}
+    with pytest.raises(ValueError, match=message):
+        compare(arguments.pop("detectors"), train, test, **arguments)
+
+
+def test_evaluate_checks_names_before_it_scores(data):
+    with pytest.raises(ValueError, match=r"unknown \['z'\]"):
+        evaluate(None, data[1], data[2], {"near": ["z"]})
+
+
+def test_foreign_detectors_of_the_other_direction_are_compared(data):
+    class PyODLike(BaseEstimator):
+        def fit(self, X, y=None):
+            self.threshold_ = 0.0
+            return self
+
+        def decision_function(self, X):
+            return X[:, 0]
+
+    train, test, ood = data
+    report = compare({"pyod": InlierOnly(PyODLike(), convention="pyod")}, train, test, ood)
+    assert report.auroc[0] == auroc(-test[:, 0], -ood["a"][:, 0])
+    assert report.auroc[0] > 0.8
+    assert not hasattr(InlierOnly(PyODLike()), "score_samples")
 
 
 def test_detector_without_random_state_is_fitted_once(data):

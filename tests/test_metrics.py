@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.covariance import EllipticEnvelope
-from sklearn.model_selection import PredefinedSplit, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    PredefinedSplit,
+    StratifiedKFold,
+    cross_val_score,
+    cross_validate,
+)
 
 from skweiper import scores as logit_scores
 from skweiper.datasets import load_clinc150
@@ -27,6 +33,7 @@ from skweiper.metrics import (
     fpr_at_tpr,
     ood_report,
 )
+from skweiper.model_selection import InlierOnly
 
 GOLDEN = Path(__file__).parent / "data" / "golden_openood_clinc150.json"
 
@@ -168,10 +175,31 @@ def test_scorers_serve_scikit_learn(two_samples):
     assert np.all((found >= -1) & (found <= 0))
 
 
+def test_scorers_serve_searches_and_several_metrics_at_once(two_samples):
+    X, y = labelled(two_samples)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    scoring = {"auroc": auroc_scorer, "fpr95": fpr95_scorer}
+    detector = InlierOnly(EllipticEnvelope(random_state=0))
+    found = cross_validate(detector, X, y, cv=folds, scoring=scoring)
+    search = GridSearchCV(
+        detector, {"estimator__contamination": [0.1]}, cv=folds, scoring=scoring, refit="fpr95"
+    ).fit(X, y)
+    for name in scoring:
+        mean = search.cv_results_[f"mean_test_{name}"][0]
+        assert mean == pytest.approx(found[f"test_{name}"].mean())
+    for number, (train, test) in enumerate(folds.split(X, y)):
+        fitted = EllipticEnvelope(random_state=0).fit(X[train[y[train] != -1]])
+        scores, is_id = fitted.score_samples(X[test]), y[test] != -1
+        expected = auroc(scores[is_id], scores[~is_id])
+        assert found["test_auroc"][number] == pytest.approx(expected)
+
+
 def test_scorer_refuses_one_kind_and_unknown_direction(two_samples):
     X, y = labelled(two_samples)
     with pytest.raises(ValueError, match="got 203 ID and 0 OOD"):
         auroc_scorer(FirstColumn(), X[y != -1], y[y != -1])
+    with pytest.raises(ValueError, match=r"one label per row of X, got shape \(319,\) for 320"):
+        auroc_scorer(FirstColumn(), X, y[1:])
     with pytest.raises(TypeError, match=r"BaseEstimator has no score_samples"):
         auroc_scorer(BaseEstimator(), X, y)
 

@@ -15,6 +15,11 @@ def _estimator_has(method):
     return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
 
 
+def _has_score(self):
+    needed = "decision_function" if self.convention == "pyod" else "score_samples"
+    return _estimator_has(needed)(self)
+
+
 class InlierOnly(MetaEstimatorMixin, BaseEstimator):
     """Fit an estimator on the rows that are not labelled as outliers.
 
@@ -27,7 +32,8 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         Detector or transformer.
     convention : {"sklearn", "pyod"}, default="sklearn"
         "pyod": the estimator's `decision_function` is higher for outliers and its `predict` is
-        1 for them; both are turned to scikit-learn's direction.
+        1 for them; both are turned to scikit-learn's direction, and `score_samples` is there for
+        `evaluate`, `compare` and the scorers of `skweiper.metrics`.
 
     Attributes
     ----------
@@ -85,10 +91,15 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         decision = self.estimator_.decision_function(X)
         return self.estimator_.threshold_ - decision if self.convention == "pyod" else decision
 
-    @available_if(_estimator_has("score_samples"))
+    @available_if(_has_score)
     def score_samples(self, X):
-        """The estimator's score."""
+        """The estimator's score, higher = more in-distribution.
+
+        With convention="pyod", its `decision_function` negated.
+        """
         check_is_fitted(self)
+        if self.convention == "pyod":
+            return -self.estimator_.decision_function(X)
         return self.estimator_.score_samples(X)
 
     @available_if(_estimator_has("predict"))
