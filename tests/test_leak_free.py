@@ -3,19 +3,27 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, OutlierMixin, is_outlier_detector
+from sklearn.base import BaseEstimator, OutlierMixin, clone, is_outlier_detector
 from sklearn.ensemble import IsolationForest
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skweiper import WeiPerDetector
+from skweiper.metrics import auroc_scorer
 from skweiper.model_selection import (
     InlierOnly,
     OODSplit,
+    WeiPerDetectorCV,
     as_inlier_labels,
     train_validation_split_for_ood,
 )
+from skweiper.model_selection.sweep import GroupSpace
 
 OOD_VALUE = 50.0
 
@@ -183,7 +191,15 @@ def test_conventions_agree(labels, convention):
 
 @pytest.mark.parametrize(
     ("labels", "convention"),
-    [([0, 1], "sklearn"), ([-1, 1], "pyod"), ([0.5], "openood"), ([1], "other")],
+    [
+        ([0, 1], "sklearn"),
+        ([-1, 1], "pyod"),
+        ([0.5], "openood"),
+        (["a"], "openood"),
+        (["1", "-1"], "sklearn"),
+        ([1, np.nan], "sklearn"),
+        ([1], "other"),
+    ],
 )
 def test_foreign_labels_are_refused(labels, convention):
     with pytest.raises(ValueError, match="convention"):
@@ -196,3 +212,87 @@ def test_more_splits_than_data_sets_are_refused(labelled):
         list(OODSplit(5).split(X, y, groups))
     with pytest.raises(ValueError, match="as_inlier_labels"):
         list(OODSplit(5).split(X, np.ones(60)))
+
+
+@pytest.mark.parametrize("convention", ["sklearn", "pyod", "openood"])
+@pytest.mark.parametrize("cv", [OODSplit(3), StratifiedKFold(3, shuffle=True, random_state=0)])
+def test_converted_labels_keep_every_fit_free_of_ood_rows(labelled, convention, cv):
+    X, y, _ = labelled
+    foreign = {"sklearn": y, "pyod": (y == -1).astype(int), "openood": np.where(y == 1, 3, -1)}
+    seen = []
+    search = GridSearchCV(
+        InlierOnly(CountingDetector(seen)), {"estimator__scale": [1, 2]}, cv=cv, scoring="roc_auc"
+    ).fit(X, as_inlier_labels(foreign[convention], convention))
+    assert seen == [0] * 7
+    assert search.best_score_ == 1
+
+
+@pytest.mark.parametrize(
+    ("cv", "with_groups"), [(OODSplit(2, ood_in_train=True), True), (StratifiedKFold(3), False)]
+)
+def test_sweep_reads_no_ood_row_in_any_fit(labelled, cv, with_groups, monkeypatch):
+    X, y, groups = labelled
+    seen = []
+    learn = GroupSpace.__init__
+
+    def counting(space, template, group, train):
+        seen.append(int(np.sum(train.load(slice(None))[:, 0] == OOD_VALUE)))
+        learn(space, template, group, train)
+
+    monkeypatch.setattr(GroupSpace, "__init__", counting)
+    grid = {"n_repeats": [2], "delta": [1.0, 2.0], "lambda_1": [0.1, 1]}
+    weight = np.random.RandomState(1).standard_normal((3, 4))
+    search = WeiPerDetectorCV(weight, param_grid=grid, cv=cv, random_state=0)
+    search.fit(X, y, groups=groups if with_groups else None)
+    assert seen == [0] * 2 * search.n_splits_
+    plain = WeiPerDetector(weight, random_state=0, **search.best_params_).fit(X[y == 1])
+    assert np.array_equal(search.score_samples(X), plain.score_samples(X))
+
+
+def test_nested_sweep_validates_on_other_data_sets_than_it_is_tested_on(labelled):
+    X, y, groups = labelled
+    weight = np.random.RandomState(1).standard_normal((3, 4))
+    grid = {"n_repeats": [2], "lambda_1": [0.1, 1]}
+    search = WeiPerDetectorCV(weight, param_grid=grid, cv=OODSplit(2), random_state=0)
+    outer = OODSplit(2, ood_in_train=True)
+    found = cross_validate(
+        search, X, y, groups=groups, params={"groups": groups}, cv=outer, scoring=auroc_scorer
+    )["test_score"]
+    for (train, test), score in zip(outer.split(X, y, groups), found, strict=True):
+        by_hand = clone(search).fit(X[train], y[train], groups=groups[train])
+        assert score == auroc_scorer(by_hand, X[test], y[test])
+
+
+def test_groups_that_leave_ood_rows_unnamed_or_uncounted_are_refused(labelled):
+    X, y, groups = labelled
+    unnamed = pd.Series(groups).where(groups != "far", None)
+    with pytest.raises(ValueError, match="no name for 6 OOD rows"):
+        list(OODSplit(2).split(X, y, unnamed))
+    assert len(list(OODSplit(2).split(X, y, pd.Series(groups).where(y == -1, np.nan)))) == 2
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        list(OODSplit(2).split(X, y, groups[1:]))
+
+
+def as_frame(X, names="ab"):
+    return pd.DataFrame(X, columns=list(names))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((np.ones((2, 3)), np.ones((2, 2)), np.ones((1, 3))), "X_val_id must have the 3 features"),
+        (
+            (as_frame(np.ones((2, 2))), as_frame(np.ones((2, 2)), "ba"), as_frame(np.ones((1, 2)))),
+            r"X_val_id .* in the same order, got \['b', 'a'\]",
+        ),
+        ((np.ones((2, 3)), np.ones((2, 3)), {}), "X_val_ood holds no rows"),
+        (
+            (np.ones((2, 3)), np.ones((2, 3)), {"svhn": np.ones((0, 3))}),
+            r"X_val_ood\['svhn'\] must be .* got shape \(0, 3\)",
+        ),
+        ((np.ones(2), np.ones((2, 1)), np.ones((1, 1))), r"X_train .* got shape \(2,\)"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(parts, message):
+    with pytest.raises(ValueError, match=message):
+        train_validation_split_for_ood(*parts)

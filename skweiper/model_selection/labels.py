@@ -1,6 +1,7 @@
 """Labels of other libraries as scikit-learn's +1 (ID) and -1 (OOD)."""
 
 import numpy as np
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 CONVENTIONS = ("sklearn", "pyod", "openood")
@@ -26,11 +27,16 @@ def as_inlier_labels(y, convention="sklearn"):
     Raises
     ------
     ValueError
-        A value that the convention does not know.
+        A value that the convention does not know, or labels that are no numbers.
     """
     constraints = {"convention": [StrOptions(set(CONVENTIONS))]}
     validate_parameter_constraints(constraints, {"convention": convention}, "as_inlier_labels")
-    y = np.asarray(y)
+    y = column_or_1d(y)
+    if y.dtype.kind not in "fiub":
+        raise ValueError(
+            f"y must hold numbers for convention={convention!r}, got dtype {y.dtype}. "
+            "Convert them first, as by np.asarray(y).astype(int)."
+        )
     known = {
         "sklearn": lambda: np.isin(y, (-1, 1)),
         "pyod": lambda: np.isin(y, (0, 1)),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, KFold
+from sklearn.utils import check_consistent_length
 
 from skweiper.validation import inlier_rows
 
@@ -68,9 +69,11 @@ class OODSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            No ID or no OOD rows, or fewer rows or data sets than splits.
+            No ID or no OOD rows, fewer rows or data sets than splits, or `groups` of another length
+            or without the name of an OOD row's data set.
         """
         mask = None if y is None else inlier_rows(X, y)
+        check_consistent_length(X, groups)
         if mask is None:
             raise ValueError(
                 "OODSplit needs y with -1 for OOD rows, and got none. "
@@ -92,7 +95,7 @@ class OODSplit(BaseCrossValidator):
             for _, test in folds.split(self._enough(ood_rows, "OOD rows")):
                 yield ood_rows[test]
             return
-        names = np.asarray(groups)[ood_rows]
+        names = _names_of(groups, ood_rows)
         data_sets = self._enough(np.unique(names), "OOD data sets in groups")
         for _, test in folds.split(data_sets):
             yield ood_rows[np.isin(names, data_sets[test])]
@@ -104,6 +107,18 @@ class OODSplit(BaseCrossValidator):
                 "fold would hold no OOD rows. Lower n_splits."
             )
         return things
+
+
+def _names_of(groups, rows):
+    """The data sets of some rows, none of them missing."""
+    names = np.asarray(groups, dtype=object)[rows]
+    missing = pd.isna(names)
+    if missing.any():
+        raise ValueError(
+            f"groups has no name for {missing.sum()} OOD rows, the first of them row "
+            f"{rows[missing.argmax()]}. Name the data set of every row with y == -1."
+        )
+    return names
 
 
 def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
@@ -127,6 +142,11 @@ def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
     cv : list of one (train, test) pair of ndarrays
         Fits on `X_train`, validates on the rest.
 
+    Raises
+    ------
+    ValueError
+        Parts that are empty, not two-dimensional, or of different features.
+
     Notes
     -----
     A search's final refit sees all of X and y. Detectors of this library leave the rows with
@@ -144,12 +164,41 @@ def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
     >>> cv[0][0], cv[0][1]
     (array([0, 1, 2]), array([3, 4, 5]))
     """
-    ood_sets = list(X_val_ood.values()) if isinstance(X_val_ood, Mapping) else [X_val_ood]
-    parts = [X_train, X_val_id, *ood_sets]
-    if all(hasattr(part, "iloc") for part in parts):
-        X = pd.concat(parts, ignore_index=True)
-    else:
-        X = np.concatenate([np.asarray(part) for part in parts])
+    ood_sets = X_val_ood if isinstance(X_val_ood, Mapping) else {"": X_val_ood}
+    named = {f"X_val_ood[{name!r}]" if name else "X_val_ood": X for name, X in ood_sets.items()}
+    X = _stacked({"X_train": X_train, "X_val_id": X_val_id, **named})
+    if len(X) == len(X_train) + len(X_val_id):
+        raise ValueError(
+            "X_val_ood holds no rows, so nothing could be compared. Pass OOD rows, or those of "
+            "synthetic_outliers."
+        )
     n_train, n_id = len(X_train), len(X_train) + len(X_val_id)
     y = np.repeat([1, -1], [n_id, len(X) - n_id])
     return X, y, [(np.arange(n_train), np.arange(n_train, len(X)))]
+
+
+def _stacked(parts):
+    """All parts below each other, a DataFrame where all are.
+
+    Parameters
+    ----------
+    parts : dict of str to array-like of shape (n_samples, n_features)
+    """
+    are_frames = all(hasattr(part, "iloc") for part in parts.values())
+    parts = {name: X if are_frames else np.asarray(X) for name, X in parts.items()}
+    for name, part in parts.items():
+        if part.ndim != 2 or 0 in part.shape:
+            raise ValueError(
+                f"{name} must be of shape (n_samples, n_features), both at least 1, "
+                f"got shape {part.shape}."
+            )
+    first = parts["X_train"]
+    for name, part in parts.items():
+        if part.shape[1] != first.shape[1] or (are_frames and list(part) != list(first)):
+            raise ValueError(
+                f"{name} must have the {first.shape[1]} features of X_train in the same order, "
+                f"got {list(part) if are_frames else part.shape[1]}."
+            )
+    if are_frames:
+        return pd.concat(list(parts.values()), ignore_index=True)
+    return np.concatenate(list(parts.values()))
