@@ -4,6 +4,7 @@ import pytest
 
 from skweiper import WeiPerDetector
 from skweiper.datasets import load_clinc150
+from skweiper.metrics import auroc
 from skweiper.model_selection import ablation
 from skweiper.model_selection.ablation import STUDIES
 
@@ -53,6 +54,59 @@ def test_standard_studies_cover_every_term(data):
     assert set(table.study) == {"base", *STUDIES}
     assert table.auroc.between(0, 1).all()
     assert (table.data_set == "ood").all()
+
+
+@pytest.mark.parametrize(("seeds", "base_score"), [([0], "msp"), ([2, 5], "kld")])
+def test_each_term_alone_is_that_of_score_components(data, seeds, base_score):
+    train, held_out, ood = data.train[::30], data.validation[:60], data.validation_oos[:50]
+    names = ["feature_divergence", "logit_divergence", "msp"]
+    studies = {
+        "mixed": [{"score": "energy"}, {"n_bins": 30, "term": "logit_divergence"}],
+        "terms": [{"term": name} for name in names],
+    }
+    table = ablation(
+        train,
+        held_out,
+        ood,
+        data.weight,
+        data.bias,
+        base={"n_repeats": 3, "n_bins": 40, "score": base_score},
+        studies=studies,
+        seeds=seeds,
+    )
+    assert len(table) == 6 * len(seeds)
+    assert table[table.study == "terms"].groupby("setting").auroc.mean().nunique() == 3
+    for row in table[table.setting.str.contains("term=")].itertuples():
+        detector = WeiPerDetector(data.weight, data.bias, n_repeats=3, random_state=row.seed)
+        detector.set_params(n_bins=30 if "n_bins" in row.setting else 40).fit(train)
+        name = row.setting.split("term=")[1]
+        sign = 1 if name == "msp" else -1
+        scores = [sign * detector.score_components(X)[name] for X in (held_out, ood)]
+        assert row.auroc == pytest.approx(auroc(*scores), abs=1e-9)
+
+
+def ablate(data, **options):
+    return ablation(
+        data.train[:40],
+        data.validation[:20],
+        data.validation_oos[:20],
+        data.weight,
+        data.bias,
+        **{"seeds": [0], "base": {"n_repeats": 2}, **options},
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"studies": {"s": [{"term": "energy"}]}}, "term must be one of .* got 'energy'"),
+        ({"studies": {"s": [{"term": "msp", "score": "msp"}]}}, "with score='kld'"),
+        ({"seeds": []}, "seeds is empty"),
+    ],
+)
+def test_bad_options_are_named(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        ablate(data, **options)
 
 
 def test_unknown_parameter_is_named(data):

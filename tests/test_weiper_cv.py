@@ -1,10 +1,13 @@
 """The factored sweep gives what GridSearchCV gives, and behaves like a detector."""
 
+import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 from sklearn.base import clone, is_outlier_detector
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
@@ -13,11 +16,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skweiper import WeiPerDetector
 from skweiper.datasets import load_clinc150
+from skweiper.metrics import OODScorer, fpr95_scorer, fpr_at_tpr
 from skweiper.model_selection import WeiPerDetectorCV
 from skweiper.model_selection.sweep import auroc_of_rows
 
 GRID = [
     {
+        "projection": ["implicit", "explicit"],
         "delta": [1.8, 2.4],
         "n_repeats": [3],
         "n_bins": [40, 60],
@@ -65,7 +70,7 @@ def searches(data, labelled):
 
 def test_every_candidate_equals_grid_search(searches):
     slow, fast = searches
-    assert len(slow.cv_results_["params"]) >= 94
+    assert len(slow.cv_results_["params"]) >= 150
     assert fast.cv_results_["params"] == slow.cv_results_["params"]
     for name in ("split0", "split1", "mean", "std"):
         column = f"{name}_test_score"
@@ -79,7 +84,7 @@ def test_columns_and_best_equal_grid_search(searches):
     slow, fast = searches
     assert set(fast.cv_results_) == set(slow.cv_results_)
     assert fast.best_params_ == slow.best_params_
-    assert fast.n_passes_ == 6
+    assert fast.n_passes_ == 8
     for name, column in slow.cv_results_.items():
         if name.startswith("param_"):
             assert np.array_equal(fast.cv_results_[name].mask, column.mask), name
@@ -97,7 +102,14 @@ def test_best_estimator_is_a_plain_detector_and_is_delegated_to(searches, data):
 
 
 @pytest.mark.parametrize(
-    "scoring", ["accuracy", "average_precision", lambda e, X, y: e.predict(X).mean()]
+    "scoring",
+    [
+        "accuracy",
+        "average_precision",
+        fpr95_scorer,
+        OODScorer(partial(fpr_at_tpr, convention="vim"), greater_is_better=False),
+        lambda e, X, y: e.predict(X).mean(),
+    ],
 )
 def test_other_scorings_equal_grid_search(data, labelled, scoring):
     grid = {"lambda_1": [0.1, 2.5], "n_bins": [30, 60], "n_repeats": [2], "score": ["kld", "msp"]}
@@ -172,6 +184,8 @@ def test_one_sided_folds_are_told(data, labelled):
         ({"contamination": [0.1]}, None, "param_grid varies"),
         ({"lambda_1": [-1]}, None, "lambda_1"),
         ({"lambda_1": [1]}, "outliers", "labelled y == -1"),
+        ([], None, "param_grid has no candidates"),
+        ({"score": ["bogus"]}, None, "score"),
     ],
 )
 def test_bad_input_is_named(data, labelled, grid, y, message):
@@ -236,3 +250,105 @@ def test_without_refit_there_is_no_detector(data, labelled):
     ).fit(*labelled)
     with pytest.raises(AttributeError, match="refit=True"):
         search.predict(data.test[:2])
+
+
+def test_candidates_with_equal_auroc_share_a_rank_and_the_first_is_best(data):
+    # Few test rows, many candidates: most AUROCs are equal, to GridSearchCV up to rounding.
+    X = np.concatenate([data.train[::20], data.validation[:10], data.test_oos[:6]])
+    y = np.repeat([1, -1], [len(X) - 6, 6])
+    cv = [(np.arange(len(X) - 16), np.arange(len(X) - 16, len(X)))]
+    grid = {"n_repeats": [3], "lambda_1": [0.1, 1, 2], "lambda_2": [0.1, 0.5, 2]}
+    fast = WeiPerDetectorCV(data.weight, data.bias, param_grid=grid, cv=cv, random_state=0)
+    detector = WeiPerDetector(data.weight, data.bias, random_state=0)
+    slow = GridSearchCV(detector, grid, cv=cv, scoring="roc_auc").fit(X, y)
+    results = fast.fit(X, y).cv_results_
+    scores = results["mean_test_score"]
+    assert len(np.unique(scores)) < len(scores)
+    assert fast.best_index_ == np.flatnonzero(scores == scores.max())[0]
+    assert fast.best_score_ == pytest.approx(slow.best_score_, abs=1e-12)
+    rounded = -slow.cv_results_["mean_test_score"].round(9)
+    assert results["rank_test_score"].tolist() == rankdata(rounded, method="min").tolist()
+
+
+def test_folds_may_be_masks_or_run_out(data, labelled):
+    X, y = labelled
+    numbers = list(StratifiedKFold(2).split(X, y))
+    masks = [tuple(np.isin(np.arange(len(X)), rows) for rows in split) for split in numbers]
+    grid = {"n_repeats": [2], "lambda_1": [0.1, 1]}
+    search = WeiPerDetectorCV(data.weight, data.bias, param_grid=grid, random_state=0)
+    scores = [
+        clone(search).set_params(cv=cv).fit(X, y).cv_results_["mean_test_score"]
+        for cv in (numbers, masks, iter(numbers))
+    ]
+    assert np.array_equal(scores[0], scores[1])
+    assert np.array_equal(scores[0], scores[2])
+
+
+def test_a_training_fold_without_id_rows_is_named(data, labelled):
+    X, y = labelled
+    ood = np.flatnonzero(y == -1)
+    cv = [(np.arange(20), np.arange(len(X))), (ood, np.arange(len(X)))]
+    search = WeiPerDetectorCV(data.weight, data.bias, param_grid={"n_repeats": [2]}, cv=cv)
+    with pytest.raises(ValueError, match="training fold of split 1 holds no ID row"):
+        search.fit(X, y)
+
+
+def test_refit_may_choose_and_is_checked(data, labelled):
+    grid = {"n_repeats": [2], "lambda_1": [0.1, 1]}
+    search = WeiPerDetectorCV(
+        data.weight, data.bias, param_grid=grid, cv=StratifiedKFold(2), random_state=0
+    )
+    chosen = clone(search).set_params(refit=lambda results: 1).fit(*labelled)
+    assert chosen.best_params_ == {"lambda_1": 1, "n_repeats": 2}
+    assert chosen.best_estimator_.lambda_1 == 1
+    assert not hasattr(chosen, "best_score_")
+    for wrong in (2, 0.5):
+        with pytest.raises(ValueError, match=r"refit must return .* \[0, 2\)"):
+            clone(search).set_params(refit=lambda results, wrong=wrong: wrong).fit(*labelled)
+
+
+def test_unknown_scoring_is_told_before_the_sweep(data, labelled):
+    search = WeiPerDetectorCV(data.weight, data.bias, param_grid={}, scoring="auroc")
+    with pytest.raises(ValueError, match="'auroc' is not a valid scoring value"):
+        search.fit(*labelled)
+
+
+def test_logits_without_a_head_equal_grid_search(data, labelled):
+    X, y = labelled
+    logits = X @ data.weight.T + data.bias
+    grid = {"n_repeats": [2], "n_bins": [30, 60], "lambda_1": [0.1, 1]}
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    fast = WeiPerDetectorCV(param_grid=grid, cv=folds, random_state=0).fit(logits, y)
+    slow = GridSearchCV(WeiPerDetector(random_state=0), grid, cv=folds, scoring="roc_auc")
+    expected = slow.fit(logits, y).cv_results_["mean_test_score"]
+    np.testing.assert_allclose(fast.cv_results_["mean_test_score"], expected, atol=1e-9)
+
+
+def test_frames_keep_their_names_and_the_search_its_predictions_when_pickled(data, labelled):
+    X, y = labelled
+    frame = pd.DataFrame(X, columns=[f"f{i}" for i in range(X.shape[1])])
+    search = WeiPerDetectorCV(
+        data.weight,
+        data.bias,
+        param_grid={"n_repeats": [2], "lambda_1": [0.1, 1]},
+        cv=StratifiedKFold(2),
+        random_state=0,
+    ).fit(frame, pd.Series(y, index=frame.index[::-1]))
+    assert list(search.best_estimator_.feature_names_in_) == list(frame)
+    new = pd.DataFrame(data.test[:20], columns=frame.columns)
+    again = pickle.loads(pickle.dumps(search))
+    assert np.array_equal(again.predict(new), search.predict(new))
+    plain = clone(search).fit(X, y)
+    assert np.array_equal(plain.score_samples(data.test[:20]), search.score_samples(new))
+
+
+def test_the_search_is_calibrated_and_explained_as_its_best_detector(searches, data):
+    search = clone(searches[1]).set_params(param_grid={"n_repeats": [2]})
+    search.fit(data.train[:60], np.repeat([1, -1], 30))
+    best, X = search.best_estimator_, data.test[:10]
+    assert search.calibrate(data.validation[:50], 0.9).offset_ == best.offset_
+    assert np.mean(search.predict(data.validation[:50]) == 1) == pytest.approx(0.9)
+    p = search.calibrate_p_values(data.validation[:99]).p_value(X)
+    assert np.array_equal(p, best.p_value(X))
+    assert (p * 100 % 1 < 1e-9).sum() + (p * 100 % 1 > 1 - 1e-9).sum() == 10
+    assert np.array_equal(search.densities(X).logit, best.densities(X).logit)

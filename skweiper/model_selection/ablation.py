@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from skweiper.chunks import FeatureRows
-from skweiper.detector import WeiPerDetector
-from skweiper.model_selection.candidates import grid_candidates, pass_groups
+from skweiper.detector import KLDTerms, WeiPerDetector
+from skweiper.model_selection.candidates import grid_candidates, pass_groups, uses_kld
 from skweiper.model_selection.sweep import GroupSpace, auroc_of_rows
 from skweiper.progress import track
 from skweiper.validation import check_feature_matrix
@@ -31,10 +31,11 @@ STUDIES = MappingProxyType(
             {"epsilon_perturbed": 0.25},
         ),
         "terms": (
-            {"lambda_1": 0.0, "lambda_2": 0.0},
+            {"term": "feature_divergence"},
+            {"term": "logit_divergence"},
+            {"term": "msp"},
             {"lambda_2": 0.0},
             {"lambda_1": 0.0},
-            {"score": "msp"},
         ),
         "projection": ({"projection": "implicit"}, {"projection": "explicit"}),
         "random_projections": ({"projection": "random"},),
@@ -71,9 +72,11 @@ def ablation(
         Hyperparameters that replace `WeiPerDetector`'s defaults in all settings.
     studies : dict of str to sequence of dict, default=STUDIES
         For each study the settings to try, each a dict of the hyperparameters that it changes.
-        The standard ones are: repeats, delta, bins, smoothing and epsilon of both spaces, the
-        terms of the score alone and left out (no lambda: features only; without lambda_2: KLD
-        only; score "msp": MSP only), implicit against explicit, and random projections.
+        The key "term" asks for one term of WeiPer+KLD alone, by its name in `score_components`:
+        "feature_divergence" or "logit_divergence" (negated) or "msp".
+        The standard studies are: repeats, delta, bins, smoothing and epsilon of both spaces, each
+        term of the score alone and left out (without lambda_2: KLD only), implicit against
+        explicit, and random projections (directions in place of the head's weights).
     seeds : iterable of int, default=range(10)
         Values of `random_state`; the spread over them is the method's own noise.
     verbose : int, default=0
@@ -85,6 +88,11 @@ def ablation(
         One row per setting, seed and OOD data set, with the columns study, setting (its text;
         "base" for the base itself, in the study "base"), seed, data_set and auroc (in [0, 1], ID
         positive).
+
+    Raises
+    ------
+    ValueError
+        No seed, an unknown hyperparameter or term, a value out of range, or bad values or shapes.
 
     Examples
     --------
@@ -100,19 +108,20 @@ def ablation(
     """
     ood = dict(X_ood) if isinstance(X_ood, Mapping) else {"ood": X_ood}
     train, held_out, *ood_rows = (_rows(X) for X in (X_train, X_id, *ood.values()))
+    seeds = list(seeds)
+    if not seeds:
+        raise ValueError("seeds is empty, so nothing would be measured. Pass range(10).")
     template = WeiPerDetector(weight, bias).set_params(**(base or {}))
     settings = [("base", {})] + [(name, one) for name, all_ in studies.items() for one in all_]
-    grid = [
-        {name: [value] for name, value in {**changes, "random_state": int(seed)}.items()}
-        for _, changes in settings
-        for seed in seeds
-    ]
-    labels = [(study, _text(changes), int(s)) for study, changes in settings for s in seeds]
+    runs = [(study, changes, int(seed)) for study, changes in settings for seed in seeds]
+    grid = [_single_candidate(changes, seed) for _, changes, seed in runs]
+    terms = [_checked_term(changes) for _, changes, _ in runs]
+    labels = [(study, _text(changes), seed) for study, changes, seed in runs]
     _, complete = grid_candidates(grid, template)
     records = []
     groups = pass_groups(complete)
     for group in track(groups, len(groups), "ablation", verbose):
-        scores = _group_scores(template, group, train, [held_out, *ood_rows])
+        scores = _group_scores(template, group, train, [held_out, *ood_rows], terms)
         for name, ood_scores in zip(ood, scores[1:], strict=True):
             is_id = np.repeat([True, False], [len(held_out), ood_scores.shape[1]])
             aurocs = auroc_of_rows(np.concatenate([scores[0], ood_scores], axis=1), is_id)
@@ -130,10 +139,38 @@ def _rows(X):
     return FeatureRows(check_feature_matrix(X, "ablation"))
 
 
-def _group_scores(template, group, train, row_sets):
-    """Scores of a group's candidates on each set of rows."""
+def _single_candidate(changes, seed):
+    """A grid of one candidate."""
+    parameters = {name: value for name, value in changes.items() if name != "term"}
+    if "term" in changes:
+        parameters["score"] = "kld"
+    return {name: [value] for name, value in {**parameters, "random_state": seed}.items()}
+
+
+def _checked_term(changes):
+    """The term that a setting asks for alone, or None."""
+    if "term" not in changes:
+        return None
+    score = changes.get("score", "kld")
+    if changes["term"] not in KLDTerms._fields or not uses_kld({"score": score}):
+        raise ValueError(
+            f"term must be one of {KLDTerms._fields}, with score='kld'; "
+            f"got {changes['term']!r} with score={score!r}."
+        )
+    return changes["term"]
+
+
+def _group_scores(template, group, train, row_sets, terms):
+    """Scores of a group's candidates on each set of rows; `terms` are those of all candidates."""
     fitted = GroupSpace(template, group, train)
-    return [group.candidate_scores(fitted.terms(rows), slice(0, None)) for rows in row_sets]
+    alone = {i: terms[at] for i, at in enumerate(group.positions) if terms[at] is not None}
+    scores = []
+    for rows in row_sets:
+        measured = fitted.terms(rows)
+        scores.append(group.candidate_scores(measured, slice(0, None)))
+        for i, term in alone.items():
+            scores[-1][i] = group.term(measured, i, term)
+    return scores
 
 
 def _text(changes):

@@ -41,9 +41,11 @@ def grid_candidates(param_grid, template):
     Raises
     ------
     ValueError
-        A parameter that the sweep cannot vary, or a value out of range.
+        No candidate, a parameter that the sweep cannot vary, or a value out of range.
     """
     grid = list(ParameterGrid(param_grid))
+    if not grid:
+        raise ValueError("param_grid has no candidates, got an empty list. Pass [{}] for one.")
     allowed = PASS_PARAMETERS + DOWNSTREAM_PARAMETERS
     unknown = sorted({name for params in grid for name in params} - set(allowed))
     if unknown:
@@ -83,8 +85,8 @@ class PassGroup:
     is_kld: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        self.is_kld = np.array([_is_kld(params) for params in self.candidates])
-        kld = [params for params in self.candidates if _is_kld(params)]
+        self.is_kld = np.array([uses_kld(params) for params in self.candidates])
+        kld = [params for params in self.candidates if uses_kld(params)]
         _, self.n_bins = _numbers([params["n_bins"] for params in kld])
         self.feature_index, self.feature_terms = _numbers(
             [(p["n_bins"], p["smoothing"], p["epsilon"]) for p in kld]
@@ -93,7 +95,7 @@ class PassGroup:
             [(p["n_bins"], p["smoothing_perturbed"], p["epsilon_perturbed"]) for p in kld]
         )
         self.score_index, self.scores = _numbers(
-            ["msp" if _is_kld(params) else params["score"] for params in self.candidates]
+            ["msp" if uses_kld(params) else params["score"] for params in self.candidates]
         )
 
     @property
@@ -127,7 +129,7 @@ class PassGroup:
             return scores
         before = int(np.count_nonzero(self.is_kld[: chosen.start]))
         kld = slice(before, before + int(np.count_nonzero(is_kld)))
-        params = [p for p in self.candidates[chosen] if _is_kld(p)]
+        params = [p for p in self.candidates[chosen] if uses_kld(p)]
         lambda_1 = np.array([[p["lambda_1"]] for p in params])
         lambda_2 = np.array([[p["lambda_2"]] for p in params])
         feature = terms[:n_features][self.feature_index[kld]]
@@ -135,8 +137,32 @@ class PassGroup:
         scores[is_kld] = -(feature + lambda_1 * logit - lambda_2 * scores[is_kld])
         return scores
 
+    def term(self, terms, position, name):
+        """One term of a "kld" candidate's score alone, higher = more in-distribution.
 
-def _is_kld(params):
+        Parameters
+        ----------
+        terms : ndarray of shape (n_terms, n_samples)
+            As for `candidate_scores`.
+        position : int
+            Which of the candidates.
+        name : {"feature_divergence", "logit_divergence", "msp"}
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        n_features, n_logits = len(self.feature_terms), len(self.logit_terms)
+        if name == "msp":
+            return terms[n_features + n_logits + self.score_index[position]]
+        of_kld = int(np.count_nonzero(self.is_kld[:position]))
+        if name == "feature_divergence":
+            return -terms[self.feature_index[of_kld]]
+        return -terms[n_features + self.logit_index[of_kld]]
+
+
+def uses_kld(params):
+    """Whether a candidate's score is WeiPer+KLD."""
     return isinstance(params["score"], str) and params["score"] == "kld"
 
 

@@ -8,9 +8,9 @@ from joblib import Parallel, delayed
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper.base import BaseDetector
@@ -79,6 +79,9 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
     -----
     Rows with y == -1 are known outliers: they take part in test folds only, and in no fit.
 
+    Candidates with equal AUROC share a rank, and the first of them is best. `GridSearchCV` does the
+    same, but its sums of trapezoids are rounded at 1e-16, which may rank equal ones apart.
+
     References
     ----------
     Granz, Heurich, Landgraf, "WeiPer: OOD Detection using Weight Perturbations of Class
@@ -105,7 +108,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         **BaseDetector._parameter_constraints,
         "param_grid": [dict, list],
         "cv": ["cv_object"],
-        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "scoring": [str, callable, None],
         "n_jobs": [Integral, None],
         "refit": ["boolean", callable],
         "random_state": ["random_state"],
@@ -163,7 +166,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Bad values or shapes, no inlier in y, or a parameter out of range.
+            Bad values or shapes, no inlier in y or in a training fold, or a parameter out of range.
 
         Warns
         -----
@@ -172,13 +175,15 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
             UserWarning.)
         """
         self._validate_params()
+        self._scorer()  # an unknown name is told before the sweep
         X = check_feature_matrix(X, type(self).__name__)
         y = _signed_labels(X, y)
+        check_consistent_length(X, groups)
         check_width_and_names(self, X, reset=True)
         template = self._template()
         grid, complete = grid_candidates(self.param_grid, template)
         cv = check_cv(self.cv, y, classifier=False)
-        splits = [tuple(map(np.asarray, split)) for split in cv.split(X, y, groups)]
+        splits = _checked_splits(cv.split(X, y, groups), y)
         self._sweep(X, y, splits, template, grid, pass_groups(complete))
         self._choose()
         if self.refit:
@@ -221,7 +226,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
 
     def _choose(self):
         if callable(self.refit):
-            self.best_index_ = int(self.refit(self.cv_results_))
+            self.best_index_ = _checked_index(self.refit(self.cv_results_), self.cv_results_)
         else:
             self.best_index_ = int(self.cv_results_["rank_test_score"].argmin())
             self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
@@ -263,10 +268,29 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         """The terms of each sample's score, as `WeiPerDetector.score_components`."""
         return self._best().score_components(X)
 
+    def densities(self, X):
+        """Densities of each sample in both spaces, as `WeiPerDetector.densities`."""
+        return self._best().densities(X)
+
     def calibrate(self, X_id, tpr=0.95):
-        """Set the threshold from held-out ID samples, as `WeiPerDetector.calibrate`."""
+        """Set the threshold from held-out ID samples, as `WeiPerDetector.calibrate`.
+
+        They must have taken no part in `fit`: rows that chose the hyperparameters flatter them.
+        """
         self._best().calibrate(X_id, tpr)
         return self
+
+    def calibrate_p_values(self, X_id):
+        """Keep the scores of held-out ID samples, as `WeiPerDetector.calibrate_p_values`.
+
+        They must have taken no part in `fit`, or the p-values lose their guarantee.
+        """
+        self._best().calibrate_p_values(X_id)
+        return self
+
+    def p_value(self, X):
+        """Conformal p-value of each sample, small = OOD, as `WeiPerDetector.p_value`."""
+        return self._best().p_value(X)
 
     def score(self, X, y):
         """The search's scoring of the best detector on X, y."""
@@ -280,6 +304,34 @@ def _signed_labels(X, y):
     """Beyond -1 labels play no part; scorers expect the two values +1 and -1."""
     mask = inlier_rows(X, y)
     return np.ones(X.shape[0], dtype=int) if mask is None else np.where(mask, 1, -1)
+
+
+def _checked_splits(splits, y):
+    """Row numbers of every split; boolean masks are read as such."""
+    splits = [tuple(map(_row_numbers, split)) for split in splits]
+    for number, (train, _) in enumerate(splits):
+        if not (y[train] == 1).any():
+            raise ValueError(
+                f"The training fold of split {number} holds no ID row (of {len(train)} rows), so "
+                "there is nothing to fit on. Split so that every training fold has ID rows."
+            )
+    return splits
+
+
+def _row_numbers(rows):
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
+
+
+def _checked_index(index, results):
+    """What a callable `refit` returned, if it is a candidate's number."""
+    n_candidates = len(results["params"])
+    if not isinstance(index, Integral) or not 0 <= index < n_candidates:
+        raise ValueError(
+            f"refit must return the number of a candidate, an int in [0, {n_candidates}), "
+            f"got {index!r}."
+        )
+    return int(index)
 
 
 def _warn_of_one_sided_folds(y, splits, first):
