@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -99,7 +100,7 @@ CV_RESULTS = {
 def test_sweep_profile_is_the_best_over_the_other_parameters():
     display = SweepDisplay.from_cv_results(CV_RESULTS, "delta")
     assert display.line_.get_ydata().tolist() == [0.9, 0.8]
-    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["1.0", "2.0"]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["1", "2"]
 
 
 def test_sweep_heat_map_has_x_along_columns():
@@ -162,6 +163,84 @@ def test_sweep_leaves_cells_without_a_candidate_empty():
     display = SweepDisplay.from_cv_results(results, "delta", "lambda_1")
     assert np.isnan(display.scores.to_numpy()[1, 1])
     assert len(display.ax_.texts) == 3
+
+
+def grid_results(n_x, n_y):
+    x, y = np.meshgrid(np.linspace(0, 4, n_x), np.linspace(0, 4, n_y))
+    return {
+        "param_delta": np.ma.array(x.ravel()),
+        "param_lambda_1": np.ma.array(y.ravel()),
+        "mean_test_score": x.ravel() / 8 + y.ravel() / 9,
+    }
+
+
+def overlapping(texts):
+    """Pairs of texts whose boxes, as drawn, overlap."""
+    renderer = texts[0].figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in texts if text.get_text()]
+    return [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+
+
+@pytest.mark.parametrize(("n_x", "n_y"), [(5, 5), (9, 8), (21, 12), (60, 40)])
+def test_numbers_and_ticks_of_a_heat_map_do_not_overlap(n_x, n_y):
+    display = SweepDisplay.from_cv_results(grid_results(n_x, n_y), "delta", "lambda_1")
+    display.figure_.canvas.draw()
+    assert display.image_.get_array().shape == (n_y, n_x)
+    assert len(display.ax_.texts) == (n_x * n_y if n_x < 10 else 0)
+    assert not overlapping(display.ax_.get_yticklabels())
+    if n_x < 10:
+        assert not overlapping(display.ax_.texts)
+    labels = display.ax_.get_xticklabels()
+    assert len(labels) <= 12
+    if labels[0].get_rotation() == 0:
+        assert not overlapping(labels)
+    for label in labels:
+        position = label.get_position()[0]
+        assert float(label.get_text()) == pytest.approx(4 * position / (n_x - 1), rel=1e-3)
+
+
+def test_a_profile_of_names_has_no_line_between_them(search):
+    display = SweepDisplay.from_estimator(search, "score")
+    assert display.line_.get_linestyle() == "None"
+    assert SweepDisplay.from_estimator(search, "lambda_1").line_.get_linestyle() == "-"
+
+
+def test_legend_of_the_curves_hides_no_tick_label():
+    rng = np.random.RandomState(0)
+    sets = {f"a data set with a long name {i}": rng.normal(-1, 1, 90) for i in range(4)}
+    display = OODRocDisplay.from_predictions(rng.normal(1, 1, 90), sets)
+    display.figure_.canvas.draw()
+    legend = display.ax_.get_legend().get_window_extent()
+    for label in [*display.ax_.get_xticklabels(), *display.ax_.get_yticklabels()]:
+        assert not legend.overlaps(label.get_window_extent())
+
+
+def test_displays_take_a_search_for_its_best_detector(data, search):
+    best = WeiPerDetector(data.weight, data.bias, n_repeats=2, random_state=0)
+    holder = clone(search).set_params(param_grid={"n_repeats": [2]})
+    X = np.concatenate([data.train[::40], data.validation_oos[:40]])
+    y = np.repeat([1, -1], [len(X) - 40, 40])
+    holder.fit(X, y), best.fit(X, y)
+    drawn = [DensityDisplay.from_estimator(one, data.test[:1]) for one in (holder, best)]
+    values = [one.samples_["logit", "sample 0"].get_data().values for one in drawn]
+    assert np.array_equal(*values)
+    cones = [
+        PerturbationDisplay.from_estimator(one, data.test, data.test_oos[:50], n_perturbed=3)
+        for one in (holder, best)
+    ]
+    assert np.array_equal(cones[0].fprs, cones[1].fprs)
+
+
+@pytest.mark.parametrize("classes", [(0, 0), (0, 150), (1,), (-1, 2)])
+def test_classes_that_are_not_two_of_the_head_are_refused(data, detector, classes):
+    with pytest.raises(ValueError, match=r"classes must be two different .* \[0, 150\)"):
+        PerturbationDisplay.from_estimator(detector, data.test, data.test_oos, classes)
+
+
+@pytest.mark.parametrize("names", [["one"], ["same", "same"]])
+def test_names_that_are_not_one_per_sample_are_refused(data, detector, names):
+    with pytest.raises(ValueError, match="names must be 2 different names"):
+        DensityDisplay.from_estimator(detector, data.test[:2], names)
 
 
 def test_sweep_refuses_results_without_a_score():

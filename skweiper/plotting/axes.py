@@ -25,3 +25,8 @@ def new_axes(n_axes=1, axes=None):
     size = (6.4 if n_axes == 1 else 4.8 * n_axes, 4.2)
     _, axes = plt.subplots(1, n_axes, figsize=size, squeeze=False, layout="constrained")
     return list(axes[0])
+
+
+def fitted_detector(detector):
+    """The best detector of a fitted search; any other detector as it is."""
+    return getattr(detector, "best_estimator_", detector)

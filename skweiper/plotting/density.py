@@ -1,7 +1,7 @@
 """The densities that WeiPer+KLD compares (figure 3 of the paper)."""
 
 from skweiper.density import bins_over, smooth
-from skweiper.plotting.axes import new_axes
+from skweiper.plotting.axes import fitted_detector, new_axes
 
 SMALLEST_SHARE = 1e-4
 """Lower end of the axis: far below the usual epsilon, what is smaller plays no part in a score."""
@@ -45,7 +45,7 @@ class DensityDisplay:
 
         Parameters
         ----------
-        detector : WeiPerDetector
+        detector : WeiPerDetector, or a search over one
             Fitted, with score="kld".
         X : array-like of shape (n_samples, n_features)
             A few samples.
@@ -56,9 +56,15 @@ class DensityDisplay:
         Returns
         -------
         DensityDisplay
+
+        Raises
+        ------
+        ValueError
+            Another score than "kld", or names that are not one per sample.
         """
+        detector = fitted_detector(detector)
         found = detector.densities(X)
-        names = [f"sample {i}" for i in range(len(found.feature))] if names is None else names
+        names = _checked_names(names, len(found.feature))
         ranges = {"feature": detector.feature_range_, "logit": detector.logit_range_}
         windows = {"feature": detector.smoothing, "logit": detector.smoothing_perturbed}
         edges = {space: bins_over(ends, detector.n_bins).edges for space, ends in ranges.items()}
@@ -91,8 +97,18 @@ class DensityDisplay:
                 self.samples_[space, name] = axes.stairs(
                     densities[space], edges, color=f"C{i}", linewidth=1.3, label=name
                 )
-            axes.set(xlabel=label, ylabel="share of values per bin", yscale="log")
+            axes.set(xlabel=label, ylabel="share of values per bin (log)", yscale="log")
             shown = [self.training[space], *(of[space] for of in self.samples.values())]
             axes.set_ylim(SMALLEST_SHARE, 2 * max(density.max() for density in shown))
         self.axes_[0].legend()
         return self
+
+
+def _checked_names(names, n_samples):
+    """One name per sample, all different: they are keys of what is drawn."""
+    if names is None:
+        return [f"sample {i}" for i in range(n_samples)]
+    names = list(names)
+    if len(names) != n_samples or len(set(names)) != n_samples:
+        raise ValueError(f"names must be {n_samples} different names, one per row, got {names}.")
+    return names

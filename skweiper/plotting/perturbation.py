@@ -4,7 +4,7 @@ import numpy as np
 
 from skweiper.metrics import fpr_at_tpr
 from skweiper.perturbation import draw_directions
-from skweiper.plotting.axes import new_axes
+from skweiper.plotting.axes import fitted_detector, new_axes
 
 
 class PerturbationDisplay:
@@ -61,7 +61,7 @@ class PerturbationDisplay:
 
         Parameters
         ----------
-        detector : WeiPerDetector
+        detector : WeiPerDetector, or a search over one
             Fitted; gives head and delta.
         X_id : array-like of shape (n_id, n_features)
         X_ood : array-like of shape (n_ood, n_features)
@@ -79,9 +79,10 @@ class PerturbationDisplay:
         Raises
         ------
         ValueError
-            No sample of X_id is predicted as the first class.
+            `classes` are not two rows of the head, or no sample of X_id is predicted as the first.
         """
-        head, chosen = detector.head_, list(classes)
+        detector = fitted_detector(detector)
+        head, chosen = detector.head_, _checked_classes(classes, detector.head_.n_classes)
         X_id, X_ood = (np.asarray(X, dtype=np.float64) for X in (X_id, X_ood))
         logits_id, logits_ood = (X @ head.matrix.T + head.bias for X in (X_id, X_ood))
         predicted = logits_id.argmax(axis=1)
@@ -139,7 +140,7 @@ class PerturbationDisplay:
         rays = self._rays()
         self.cone_ = [axes.plot(*ray, color="grey", linewidth=0.6, alpha=0.4)[0] for ray in rays]
         self.cone_[0].set_label("perturbed projections")
-        label = f"one: FPR@95 {self.fprs[self._median]:.1%}"
+        label = f"the median one: FPR@95 {self.fprs[self._median]:.1%}"
         (self.chosen_,) = axes.plot(*rays[self._median], color="C3", zorder=4, label=label)
         axes.set(
             xlabel=f"logit of class {self.classes[0]}", ylabel=f"logit of class {self.classes[1]}"
@@ -147,14 +148,27 @@ class PerturbationDisplay:
         axes.legend(fontsize="small")
 
     def _draw_fprs(self, axes):
+        from matplotlib.ticker import PercentFormatter
+
         counts, edges = np.histogram(self.fprs, 20)
         self.fpr_histogram_ = axes.stairs(
             counts, edges, fill=True, color="lightgrey", label="perturbed"
         )
-        axes.axvline(self.fprs[self._median], color="C3", label="the one on the left")
+        axes.axvline(self.fprs[self._median], color="C3", label="the median one")
         axes.axvline(self.fpr_unperturbed, color="black", linestyle="--", label="unperturbed")
-        axes.set(xlabel="FPR@95 of one projection", ylabel="projections")
+        axes.set(xlabel="FPR@95 of one projection (lower = better)", ylabel="projections")
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(fontsize="small")
+
+
+def _checked_classes(classes, n_classes):
+    """Two different rows of the head."""
+    chosen = list(classes)
+    if len(set(chosen)) != 2 or len(chosen) != 2 or not set(chosen) <= set(range(n_classes)):
+        raise ValueError(
+            f"classes must be two different class numbers in [0, {n_classes}), got {classes!r}."
+        )
+    return chosen
 
 
 def _perturbed(head, delta, row, n_perturbed, seed):

@@ -86,9 +86,8 @@ class OODRocDisplay:
         self.ax_.set(
             xlabel="ID samples rejected (false positive rate)",
             ylabel="OOD samples rejected (true positive rate)",
-            aspect="equal",
         )
-        self.ax_.legend(loc="lower right")
+        self.ax_.legend(loc="lower right", fontsize="small")
         return self
 
     def _draw_curve(self, name, scores_ood):

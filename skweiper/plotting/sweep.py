@@ -1,6 +1,7 @@
 """Profiles and heat maps of cv_results_."""
 
 from functools import partial
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from skweiper.plotting.axes import new_axes
 
 LONG_LABEL = 8  # characters; longer ones would run into their neighbours
+MOST_LABELS = 12  # ticks along an axis; of more values every second, third, ... is labelled
+MOST_NUMBERS = 80  # numbers in the cells of a heat map, of at most ten columns
 
 
 class SweepDisplay:
@@ -59,7 +62,8 @@ class SweepDisplay:
         Notes
         -----
         Candidates of a list of grids that do not name a drawn hyperparameter are left out. Values
-        that cannot be sorted (None, callables) stand in the order of the grid.
+        that cannot be sorted (None, callables) stand in the order of the grid, all at equal
+        distances. Large heat maps show colours only, without numbers.
         """
         columns = [f"param_{name}" for name in (y, x) if name is not None]
         column = f"mean_test_{metric}"
@@ -110,8 +114,11 @@ class SweepDisplay:
 
     def _draw_profile(self):
         position = np.arange(len(self.scores))
-        (self.line_,) = self.ax_.plot(position, self.scores.to_numpy(), "o-")
+        # No line between values that have no order, such as names of scores.
+        style = "o-" if _is_sorted(self.scores.index) else "o"
+        (self.line_,) = self.ax_.plot(position, self.scores.to_numpy(), style)
         _label_ticks(self.ax_, self.scores.index)
+        self.ax_.grid(axis="y", alpha=0.3)
         self.ax_.set(xlabel=_bare(self.scores.index.name), ylabel="best mean test score")
 
     def _draw_heat_map(self):
@@ -119,14 +126,18 @@ class SweepDisplay:
         self.image_ = self.ax_.imshow(values, origin="lower", aspect="auto")
         rows, columns = self.scores.index, self.scores.columns
         _label_ticks(self.ax_, columns)
-        self.ax_.set_yticks(range(len(rows)), [_label(value) for value in rows])
+        self.ax_.set_yticks(*_ticks(rows))
         self.ax_.set(xlabel=_bare(columns.name), ylabel=_bare(rows.name))
+        if values.size <= MOST_NUMBERS and values.shape[1] <= 10:
+            self._write_numbers(values)
+        self.figure_.colorbar(self.image_, ax=self.ax_, label="best mean test score")
+
+    def _write_numbers(self, values):
         middle = (np.nanmin(values) + np.nanmax(values)) / 2
         for row, column in np.argwhere(np.isfinite(values)):
             value = values[row, column]
             color = "white" if value < middle else "black"
             self.ax_.text(column, row, f"{value:.3f}", color=color, ha="center", va="center")
-        self.figure_.colorbar(self.image_, ax=self.ax_, label="best mean test score")
 
 
 def _best_scores(searched, test_scores):
@@ -173,10 +184,22 @@ def _levels(values):
         return levels
 
 
+def _is_sorted(values):
+    """Whether the values are numbers, which stand in their order."""
+    return all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
+
+
 def _label_ticks(ax, values):
-    labels = [_label(value) for value in values]
-    slant = {"rotation": 30, "ha": "right"} if max(map(len, labels)) > LONG_LABEL else {}
-    ax.set_xticks(range(len(labels)), labels, **slant)
+    positions, labels = _ticks(values)
+    longest = max(map(len, labels))
+    is_tight = longest > LONG_LABEL or longest * len(labels) > MOST_LABELS * 4
+    ax.set_xticks(positions, labels, **({"rotation": 30, "ha": "right"} if is_tight else {}))
+
+
+def _ticks(values):
+    """Positions and labels of at most `MOST_LABELS` ticks, evenly spread."""
+    positions = range(0, len(values), -(-len(values) // MOST_LABELS))
+    return positions, [_label(values[i]) for i in positions]
 
 
 def _label(value):
@@ -184,6 +207,8 @@ def _label(value):
     if isinstance(value, partial):
         options = [*map(str, value.args), *(f"{k}={v}" for k, v in value.keywords.items())]
         return f"{_label(value.func)}({', '.join(options)})"
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}"
     return getattr(value, "__name__", str(value))
 
 
