@@ -23,6 +23,11 @@ def conformal_p_values(calibration_scores, scores):
     -------
     ndarray of shape (n_samples,), in [1 / (n_calibration + 1), 1]; small = OOD
 
+    Raises
+    ------
+    ValueError
+        No calibration score, or scores that are not finite or not one-dimensional.
+
     References
     ----------
     Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", Springer 2005.
@@ -36,9 +41,26 @@ def conformal_p_values(calibration_scores, scores):
     >>> conformal_p_values(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0]))
     array([0.25, 0.75, 1.  ])
     """
-    calibration_scores = np.sort(calibration_scores)
+    calibration_scores = _finite(calibration_scores, "calibration_scores")
+    if len(calibration_scores) == 0:
+        raise ValueError(
+            "calibration_scores is empty, so every p-value would be 1. Pass the scores of held-out "
+            "in-distribution samples."
+        )
+    calibration_scores, scores = np.sort(calibration_scores), _finite(scores, "scores")
     n_below = np.searchsorted(calibration_scores, scores, side="right")
     return (1 + n_below) / (1 + len(calibration_scores))
+
+
+def _finite(scores, name):
+    """Scores as a finite vector: NaN sorts last and would pass for a sample most surely ID."""
+    scores = np.asarray(scores)
+    if scores.ndim != 1 or not np.isfinite(scores).all():
+        raise ValueError(
+            f"{name} must be a one-dimensional array of finite scores, got shape {scores.shape} "
+            f"with {np.sum(~np.isfinite(scores))} not finite. Pass the output of score_samples."
+        )
+    return scores
 
 
 def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
@@ -62,6 +84,11 @@ def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
     Returns
     -------
     ndarray of shape (n_samples,), bool, True = OOD
+
+    Raises
+    ------
+    ValueError
+        `fdr` out of range, p-values outside [0, 1], or an unknown method.
 
     References
     ----------

@@ -64,6 +64,39 @@ def test_false_discovery_rate_is_controlled_with_a_shared_calibration_set(method
     assert n_true > 500  # the guarantee is not kept by finding nothing
 
 
+@pytest.mark.parametrize(
+    ("calibration", "scores", "message"),
+    [
+        ([], [1.0], "calibration_scores is empty"),
+        ([1.0, np.nan], [1.0], "calibration_scores must be .* 1 not finite"),
+        ([1.0], [np.nan], "scores must be .* 1 not finite"),
+        ([1.0], [[1.0]], r"scores must be .* got shape \(1, 1\)"),
+    ],
+)
+def test_scores_without_an_order_are_refused(calibration, scores, message):
+    with pytest.raises(ValueError, match=message):
+        conformal_p_values(calibration, scores)
+
+
+def test_rejecting_small_p_values_of_a_detector_keeps_its_rate_on_real_features(clinc150):
+    # One detector, many disjoint draws of a calibration set and of the samples to judge.
+    detector = WeiPerDetector(
+        clinc150.weight, clinc150.bias, score="msp", delta=1.0, n_repeats=5, random_state=0
+    ).fit(clinc150.train[:500])
+    scores = detector.score_samples(clinc150.test)
+    rng = np.random.RandomState(0)
+    rates = []
+    for _ in range(400):
+        order = rng.permutation(len(scores))
+        p = conformal_p_values(scores[order[:19]], scores[order[19:119]])
+        rates.append(np.mean(p <= 0.05))
+    noise = 3 * np.std(rates) / np.sqrt(len(rates))
+    assert np.mean(rates) <= 0.05 + noise
+    assert np.mean(rates) >= 0.05 - noise  # 0.05 (19 + 1) is whole: the bound is reached
+    ood = conformal_p_values(scores[:99], detector.score_samples(clinc150.test_oos))
+    assert np.mean(ood <= 0.05) > 0.5
+
+
 @pytest.mark.parametrize("fdr", [0, 1, -0.1])
 def test_discoveries_refuse_a_rate_out_of_range(fdr):
     with pytest.raises(ValueError, match=r"fdr must be in \(0, 1\)"):
