@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import cpu_count
-from sklearn import get_config
+from sklearn import config_context, get_config
 from threadpoolctl import threadpool_limits
 
 from skweiper.validation import check_finite, is_device_array
@@ -71,9 +71,15 @@ def map_in_order(work, items, n_threads):
 def map_on(pool, work, items, n_threads):
     """`map_in_order` on the threads of an executor, which may outlive the call."""
     waiting = deque()
+    settings = get_config()  # scikit-learn keeps its settings, working_memory too, by thread
+
+    def configured(item):
+        with config_context(**settings):
+            return work(item)
+
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
+            waiting.append(pool.submit(configured, item))
             if len(waiting) > n_threads:
                 yield waiting.popleft().result()
         while waiting:

@@ -9,7 +9,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skweiper.base import BaseDetector
-from skweiper.chunks import memory_budget, rows_within
+from skweiper.chunks import rows_within
 from skweiper.density import bins_over, smooth, symmetric_kl
 from skweiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper.head import check_head, head_from_classifier
@@ -216,7 +216,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         space = self._space(rows)
         if self._uses_densities:
             self._learn_ranges(rows, space)
-        sampled = self._offset_sample(len(rows), random_state)
+        sampled = self._offset_sample(len(rows), space, random_state)
         return self._learn_densities(rows, space, sampled)
 
     def _draw(self, rows, random_state):
@@ -241,10 +241,10 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
                 f"or lower delta={self.delta}."
             )
 
-    def _offset_sample(self, n_samples, random_state):
+    def _offset_sample(self, n_samples, space, random_state):
         """Rows whose scores set the threshold: all whose counts fit the budget, or a sample."""
         bytes_per_row = 2 * self.n_bins * BYTES_PER_KEPT_BIN if self._uses_densities else 8
-        n_sampled = rows_within(memory_budget() // 4, bytes_per_row, n_samples)
+        n_sampled = rows_within(space.quarter_of_spare, bytes_per_row, n_samples)
         if n_sampled == n_samples:
             return np.arange(n_samples)
         return np.sort(random_state.choice(n_samples, n_sampled, replace=False))
@@ -258,17 +258,18 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         chunks = measured_chunks(rows, space, request, _as_is, self.verbose, "fit")
         for chunk, measured in chunks:
             first, last = np.searchsorted(sampled, [chunk.start, chunk.stop])
+            all_sampled = last - first == chunk.stop - chunk.start
             with space.working():
                 if self._uses_densities:
                     features.update(measured.feature_counts[0])
                     logits.update(measured.logit_counts[0])
-                kept.append(measured.take(sampled[first:last] - chunk.start))
+                wanted = sampled[first:last] - chunk.start
+                kept.append(measured if all_sampled else measured.take(wanted))
         if self._uses_densities:
             self.feature_density_ = space.engine.to_host(features.density)
             self.logit_density_ = space.engine.to_host(logits.density)
-        with space.working():
-            scores = [space.engine.to_host(self._score_measured(part)) for part in kept]
-        return np.concatenate(scores)
+        scores = space.map(self._score_measured, kept)
+        return np.concatenate([space.engine.to_host(part) for part in scores])
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_measured)

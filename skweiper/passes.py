@@ -1,8 +1,9 @@
 """Passes over the rows of a feature matrix: load a chunk, measure it, hand on what is asked.
 
-Memory: half the budget belongs to the drawn perturbation, which is kept between calls if it fits;
-the other half to the chunks in flight. A perturbation that does not fit is drawn again block by
-block, over as many rows at a time as their counts allow.
+Memory: a drawn perturbation is kept between calls if it fits four fifths of the budget. One that
+does not is drawn again block by block, over as many rows at a time as their counts allow. Of what
+the perturbation leaves, a quarter belongs to the chunks in flight, a quarter to the counts that are
+summed over blocks, and a quarter to what a fit keeps of every row.
 """
 
 from contextlib import nullcontext
@@ -19,7 +20,12 @@ CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
 BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
 BYTES_PER_LOGIT = 12
+KEPT_SHARE = 0.8
+"""Share of the host's budget that a drawn perturbation may take to be kept."""
+STREAMED_SHARE = 1 / 16
+"""Share of a block that is drawn again; the next one is drawn beside it."""
 BYTES_PER_BIN = 64  # integer counts, and the float64 temporaries of the divergence
+BYTES_PER_SUMMED_BIN = 8  # a chunk's integer counts, and those of one more block
 
 
 class Request(NamedTuple):
@@ -103,7 +109,8 @@ class BlockCache:
         kept = self._kept
         is_kept = self.holds(perturbation, engine)
         if perturbation.nbytes > budget and not (is_kept and hasattr(engine, "gather")):
-            return map(engine.prepare, perturbation.blocks(min(budget, memory_budget()) // 2))
+            streamed = int(STREAMED_SHARE * min(budget, memory_budget()))
+            return map(engine.prepare, perturbation.blocks(streamed))
         if not is_kept:
             block = _whole_block(perturbation, engine, budget)
             kept = self._kept = (perturbation, engine.name, block)
@@ -131,14 +138,25 @@ class PerturbedSpace:
         self.perturbation = perturbation
         self.engine = cache.engine_for(perturbation, engine)
         self.cache = cache
-        self.budget = engine.memory_budget() if self.on_device else memory_budget()
+        self.largest_kept = (
+            engine.memory_budget() // 2 if self.on_device else int(KEPT_SHARE * memory_budget())
+        )
 
     @property
     def fits(self):
-        """Whether all repeats fit their half of the memory budget at once."""
+        """Whether all repeats fit their share of the memory budget at once."""
         if self.on_device and self.cache.holds(self.perturbation, self.engine):
             return True  # what is kept no longer counts as free memory
-        return self.perturbation.nbytes <= self.budget // 2
+        return self.perturbation.nbytes <= self.largest_kept
+
+    @property
+    def quarter_of_spare(self):
+        """A quarter of the host memory, in bytes, that the perturbation leaves."""
+        if self.on_device:
+            return memory_budget() // 8
+        streamed = int(3 * STREAMED_SHARE * memory_budget())  # two blocks, and what draws them
+        taken = self.perturbation.nbytes if self.fits else streamed
+        return (memory_budget() - taken) // 4
 
     @property
     def on_device(self):
@@ -185,7 +203,7 @@ class PerturbedSpace:
         return self.perturbation.n_repeats * self.perturbation.head.n_classes
 
     def blocks(self):
-        return self.cache.blocks(self.perturbation, self.engine, self.budget // 2)
+        return self.cache.blocks(self.perturbation, self.engine, self.largest_kept)
 
 
 def _overflowing(work, item):
@@ -204,12 +222,12 @@ def _chunk_bytes_per_row(space, n_bins):
 
 
 def chunk_slices(n_rows, space, n_bins=0):
-    """Slices of rows whose chunks, one per thread, fit a quarter of the memory budget."""
+    """Slices of rows whose chunks, one per thread, fit a quarter of the spare memory."""
     if space.on_device:
         most = rows_within(space.engine.chunk_bytes(), _chunk_bytes_per_row(space, n_bins), n_rows)
         return row_slices(n_rows, most)
     n_threads = available_threads()
-    budget = memory_budget() // (4 * n_threads)
+    budget = space.quarter_of_spare // n_threads
     fair_share = max(1, -(-n_rows // n_threads))
     most = min(CHUNK_ROWS, fair_share)
     return row_slices(n_rows, rows_within(budget, _chunk_bytes_per_row(space, n_bins), most))
@@ -300,34 +318,34 @@ def _measure_by_chunk(source, space, request, finish, verbose, description):
 
 
 def _measure_by_block(source, space, request, finish, verbose, description):
-    """The repeats come block by block: counts of many rows are summed over the blocks."""
-    bytes_per_row = BYTES_PER_BIN * request.n_bins + 16 * len(request.scores)
-    stretches = row_slices(
-        len(source), rows_within(memory_budget() // 8, bytes_per_row, len(source))
-    )
-    for stretch in track(stretches, len(stretches), description, verbose):
-        rows = np.arange(stretch.start, stretch.stop)
-        measured = _measure_stretch(source.take(rows), space, request)
-        with space.working():
-            finished = _overflowing(finish, measured)
-        yield stretch, finished
-
-
-def _measure_stretch(source, space, request):
-    total = None
+    """The repeats come block by block: counts of many chunks are summed over the blocks."""
     slices = chunk_slices(len(source), space, request.n_bins)
+    bytes_per_row = BYTES_PER_SUMMED_BIN * request.n_bins + 16 * len(request.scores)
+    rows_at_once = rows_within(space.quarter_of_spare, bytes_per_row, len(source))
+    slices_at_once = max(1, rows_at_once // (slices[0].stop - slices[0].start))
+    stretches = [slices[i] for i in row_slices(len(slices), slices_at_once)]
+
+    def finish_means(sums):
+        means = sums.score_means / space.perturbation.n_repeats
+        return finish(sums._replace(score_means=means))
+
+    for stretch in track(stretches, len(stretches), description, verbose):
+        sums = _sums_over_blocks(source, stretch, space, request)
+        yield from zip(stretch, space.map(finish_means, sums), strict=True)
+
+
+def _sums_over_blocks(source, slices, space, request):
+    """Measurements of each slice of rows, summed over all blocks of repeats."""
+    sums = [None] * len(slices)
     for block in space.blocks():
 
-        def work(rows, block=block):
-            return _measure_chunk(source, rows, space, block, request)
+        def add(i, block=block):
+            part = _measure_chunk(source, slices[i], space, block, request)
+            sums[i] = part if sums[i] is None else _add_repeats(sums[i], part)
 
-        parts = list(space.map(work, slices))
-        # The parts were made on other streams: they must live until this one has read them.
-        with space.working():
-            part = _concatenate(parts, space.engine.xp)
-            total = part if total is None else _add_repeats(total, part)
-    with space.working():
-        return total._replace(score_means=total.score_means / space.perturbation.n_repeats)
+        for _ in space.map(add, range(len(slices))):
+            pass
+    return sums
 
 
 def _concatenate(parts, xp):

@@ -160,7 +160,7 @@ def test_the_sizes_chosen_first_stay_for_a_perturbation():
 
 def test_repeats_in_blocks_score_as_whole_ones_on_a_device():
     whole, streamed = make_space(HostDevice()), make_space(HostDevice())
-    streamed.budget = whole.perturbation.nbytes
+    streamed.largest_kept = whole.perturbation.nbytes // 2
     assert whole.fits and not streamed.fits
     np.testing.assert_allclose(measure(streamed), measure(whole), rtol=1e-6)
     assert streamed.engine.n_prepared > 1

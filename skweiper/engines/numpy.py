@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import row_slices, rows_within
+from skweiper.chunks import memory_budget, row_slices, rows_within
 from skweiper.perturbation import ImplicitBlock
 from skweiper.scores import logit_score
 
@@ -17,6 +17,8 @@ TILE_BYTES = 2**18
 """A tile of perturbed logits and its two temporaries fit the second-level cache."""
 PRODUCT_BYTES = 2**21
 """A tile of a matrix product is larger: it costs little to read it back beside the product."""
+TILES_IN_BUDGET = 64
+"""Several threads hold a tile and temporaries of three times its size, beside their chunks."""
 
 
 class Measurement(NamedTuple):
@@ -87,7 +89,8 @@ class NumpyEngine:
             Values outside the bins are counted nowhere.
         """
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
-        rows = rows_within(TILE_BYTES, FLOAT32_BYTES * values.shape[1], values.shape[0])
+        most = within_budget(TILE_BYTES)
+        rows = rows_within(most, FLOAT32_BYTES * values.shape[1], values.shape[0])
         workspace = Workspace(rows * values.shape[1])
         for part in row_slices(values.shape[0], rows):
             add_histogram(counts[part], values[part], bins, workspace)
@@ -162,14 +165,21 @@ class NumpyEngine:
                 yield part, tile, workspace
 
 
+def within_budget(tile_bytes):
+    """Bytes of a tile, less than `tile_bytes` where the memory budget is small."""
+    return min(tile_bytes, memory_budget() // TILES_IN_BUDGET)
+
+
 def tile_shape(n_samples, block):
-    """Rows and repeats of a tile of at most `TILE_BYTES`, one row of one repeat at least."""
+    """Rows and repeats of a tile of about `TILE_BYTES`, one row of one repeat at least."""
     class_bytes = FLOAT32_BYTES * block.n_classes
     if isinstance(block, ImplicitBlock):
-        repeats = rows_within(TILE_BYTES, class_bytes, block.n_repeats)
-        return rows_within(TILE_BYTES, class_bytes * repeats, n_samples), repeats
-    rows = rows_within(PRODUCT_BYTES, class_bytes, n_samples)
-    return rows, rows_within(PRODUCT_BYTES, class_bytes * rows, block.n_repeats)
+        most = within_budget(TILE_BYTES)
+        repeats = rows_within(most, class_bytes, block.n_repeats)
+        return rows_within(most, class_bytes * repeats, n_samples), repeats
+    most = within_budget(PRODUCT_BYTES)
+    rows = rows_within(most, class_bytes, n_samples)
+    return rows, rows_within(most, class_bytes * rows, block.n_repeats)
 
 
 def is_class_by_class(block):

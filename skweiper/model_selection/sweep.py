@@ -149,7 +149,7 @@ class GroupSpace:
         """Training rows behind a candidate's threshold, as `WeiPerDetector.fit` chooses them."""
         detector, params = self.detector, self.group.candidates[position]
         detector.set_params(score=params["score"], n_bins=params["n_bins"])
-        return detector._offset_sample(n_train, deepcopy(self.random_state))
+        return detector._offset_sample(n_train, self.space, deepcopy(self.random_state))
 
 
 def _divergences(densities, training, terms, group):

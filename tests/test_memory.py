@@ -1,0 +1,71 @@
+"""Memory beyond the input and the output stays within scikit-learn's working_memory."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn import config_context
+
+from skweiper import WeiPerDetector
+
+MEBIBYTE = 2**20
+N_SAMPLES, N_FEATURES, N_CLASSES = 12_000, 64, 20
+WORKING_MEMORY = 4
+
+
+@pytest.fixture(scope="module")
+def weight():
+    return np.random.RandomState(0).standard_normal((N_CLASSES, N_FEATURES))
+
+
+@pytest.fixture(scope="module", params=["float16", "float32"])
+def dump(request, tmp_path_factory):
+    """A memory-mapped file of features; its pages are not allocations of the process."""
+    path = tmp_path_factory.mktemp("dump") / "features.npy"
+    shape = (N_SAMPLES, N_FEATURES)
+    features = np.lib.format.open_memmap(path, "w+", dtype=request.param, shape=shape)
+    features[:] = np.random.RandomState(1).standard_normal(shape)
+    return np.load(path, mmap_mode="r")
+
+
+def peak_bytes(work):
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    ("projection", "n_repeats"),
+    [("implicit", 100), ("explicit", 100), ("explicit", 2000)],
+    ids=["implicit", "kept", "redrawn"],
+)
+def test_fit_and_score_stay_within_working_memory(dump, weight, engine, projection, n_repeats):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    rows = dump if n_repeats == 100 else dump[:300]
+    detector = WeiPerDetector(
+        weight, projection=projection, n_repeats=n_repeats, engine=engine, random_state=0
+    )
+    detector.fit(dump[:50]).score_samples(dump[:50])  # compiles and imports
+    output = 8 * len(rows)
+    with config_context(working_memory=WORKING_MEMORY):
+        detector._block_cache.clear()
+        assert peak_bytes(lambda: detector.fit(rows)) - output < WORKING_MEMORY * MEBIBYTE
+        assert peak_bytes(lambda: detector.score_samples(rows)) - 2 * output < (
+            WORKING_MEMORY * MEBIBYTE
+        )
+
+
+def test_the_budget_changes_neither_scores_nor_threshold(dump, weight):
+    rows = dump[:500]
+    detector = WeiPerDetector(weight, projection="explicit", n_repeats=200, random_state=0)
+    expected = detector.fit(rows).score_samples(rows)
+    offset = detector.offset_
+    with config_context(working_memory=1):
+        scores = detector.fit(rows).score_samples(rows)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+    assert offset == pytest.approx(detector.offset_, rel=0.05)
