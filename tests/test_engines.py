@@ -10,7 +10,7 @@ from skweiper.engines import numpy as numpy_engine
 from skweiper.engines.numpy import NumpyEngine
 from skweiper.engines.select import select_engine
 from skweiper.head import check_head
-from skweiper.perturbation import Perturbation
+from skweiper.perturbation import ImplicitBlock, Perturbation
 from skweiper.scores import logit_score
 
 N_FEATURES = 33
@@ -48,6 +48,57 @@ def test_agrees_with_slow_reference(engine, n_classes, n_repeats, projection):
     for sums, score in zip(measured.score_sums, scores, strict=True):
         expected = logit_score(score)(logits).sum(axis=1)
         np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-5 * n_repeats)
+
+
+def exact_logits(features, block):
+    """Perturbed logits from their definition, in double precision."""
+    z, bias = features.astype(np.float64), block.bias.astype(np.float64)
+    if isinstance(block, ImplicitBlock):
+        plain = z @ block.weight.astype(np.float64).T + bias
+        lengths = np.linalg.norm(z, axis=1)[:, None, None]
+        return plain[:, None, :] + lengths * block.offsets
+    return np.einsum("nk,rck->nrc", z, block.weight.astype(np.float64)) + bias
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+@pytest.mark.parametrize("n_classes", [1, 7, 33, 129])
+def test_perturbed_logits_are_what_they_are_defined_to_be(engine, n_classes, projection):
+    features, block = drawn(n_classes, 5, projection)
+    expected = exact_logits(features, block)
+    logits = engine.perturbed_logits(features, engine.prepare(block))
+    np.testing.assert_allclose(logits, expected, atol=1e-5 * np.abs(expected).max())
+    low, high = engine.logit_range(features, engine.prepare(block))
+    assert low == pytest.approx(expected.min(), rel=1e-5)
+    assert high == pytest.approx(expected.max(), rel=1e-5)
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+@pytest.mark.parametrize("n_classes", [2, 10, 128, 129, 300, 1000])
+def test_engines_agree(n_classes, projection):
+    pytest.importorskip("numba")
+    features, block = drawn(n_classes, 41, projection, n_samples=11)
+    results = []
+    for name in ("numpy", "numba"):
+        engine = select_engine(name)
+        prepared = engine.prepare(block)
+        bins = (bins_over(engine.logit_range(features, prepared), 100), bins_over((-3, 3), 17))
+        results.append(engine.measure(features, prepared, bins, ("msp", "max_logit")))
+    for one, other in zip(results[0].counts, results[1].counts, strict=True):
+        assert np.abs(one - other).sum() / 2 <= max(2, 1e-4 * one.sum())
+    np.testing.assert_allclose(results[0].score_sums, results[1].score_sums, rtol=1e-5)
+
+
+def test_logits_too_small_for_an_exponential_count_nothing(engine):
+    """A class far below the largest adds zero to the softmax, and no NaN."""
+    features = np.array([[0.0, -1e4, -1e18]], np.float32)
+    block = ImplicitBlock(None, np.zeros(3, np.float32), np.zeros((4, 3), np.float32))
+    measured = engine.measure(features, engine.prepare(block), (), ("msp",))
+    np.testing.assert_allclose(measured.score_sums, [[4.0]], rtol=1e-6)
+
+
+def test_values_that_are_no_numbers_are_in_no_bin(engine):
+    values = np.array([[np.nan, 0.5, np.inf, -np.inf]], np.float32)
+    np.testing.assert_array_equal(engine.histogram(values, bins_over((0, 1), 4)), [[0, 0, 1, 0]])
 
 
 def test_highest_value_is_in_the_last_bin_and_beyond_is_in_none(engine):
