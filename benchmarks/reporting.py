@@ -1,0 +1,67 @@
+"""What the benchmarks share: a typical problem, fair timing, and tables in JSON and Markdown."""
+
+import json
+import os
+import platform
+from time import perf_counter
+
+import numpy as np
+
+
+def problem(n_features, n_classes, n_samples):
+    """Features, weight and bias of a typical scale: logits of standard deviation about two."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((n_samples, n_features), dtype=np.float32)
+    weight = rng.standard_normal((n_classes, n_features)) * (2 / np.sqrt(n_features))
+    return features, weight, rng.standard_normal(n_classes)
+
+
+def seconds(*calls, at_least=0.4, most=5, summary=np.min):
+    """Shortest time of each call; they take turns, so that all meet the same machine.
+
+    Repeated until all together took `at_least` seconds each, but no more than `most` times.
+    """
+    times = []
+    while len(times) < most and np.sum(times) < at_least * len(calls):
+        times.append([_timed(call) for call in calls])
+    return summary(times, axis=0)
+
+
+def _timed(call):
+    start = perf_counter()
+    call()
+    return perf_counter() - start
+
+
+def rounded(value):
+    """Three significant digits of a float, for a line of progress."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def markdown_table(table):
+    """A GitHub table of three significant digits (pandas' own needs one more package)."""
+    cells = table.map(lambda v: f"{v:,.3g}" if isinstance(v, float) and v < 1e3 else v)
+    cells = cells.map(lambda v: f"{v:,.0f}" if isinstance(v, float) else str(v))
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(row) + " |" for row in cells.to_numpy()]
+    return "\n".join(lines)
+
+
+def machine():
+    """What the figures were measured on."""
+    return {
+        "cpu_count": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def save(directory, name, measured_on, tables):
+    """Write tables, DataFrames by title, to `name`.json and `name`.md."""
+    directory.mkdir(parents=True, exist_ok=True)
+    records = {title: table.to_dict("records") for title, table in tables.items()}
+    content = {"machine": measured_on, **records}
+    (directory / f"{name}.json").write_text(json.dumps(content, indent=1))
+    parts = [f"## {title}\n\n{markdown_table(table)}\n" for title, table in tables.items()]
+    (directory / f"{name}.md").write_text(f"{measured_on}\n\n" + "\n".join(parts))
