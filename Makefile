@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
+# The extra whose CUDA version matches the driver (nvidia-smi shows it): gpu-cuda12 or gpu-cuda13.
+GPU_EXTRA ?= gpu-cuda12
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-oldest test-gpu lint format bench clean
+.PHONY: demo test test-oldest test-gpu lint format bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +19,14 @@ $(OLDEST)/.installed: pyproject.toml
 		"scikit-learn==1.6.*" "numpy==2.0.*" "scipy==1.13.*" "pandas==2.2.*" "pytest==8.*"
 	touch $@
 
+# Two CuPy packages in one environment shadow each other: the other one goes.
+$(VENV)/.installed-$(GPU_EXTRA): $(VENV)/.installed
+	rm -f $(VENV)/.installed-gpu-*
+	$(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes \
+		cupy-cuda12x cupy-cuda13x 2>/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(GPU_EXTRA)]"
+	touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
@@ -26,8 +36,11 @@ test: $(VENV)/.installed
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest
 
-test-gpu: $(VENV)/.installed
+test-gpu: $(VENV)/.installed-$(GPU_EXTRA)
 	$(BIN)/python -m pytest -m gpu
+
+bench-gpu: $(VENV)/.installed-$(GPU_EXTRA)
+	$(BIN)/python benchmarks/bench_gpu.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -88,13 +88,12 @@ def ceilings(cupy):
     source = cupy.zeros(n_bytes // 4, np.float32)
     target = cupy.empty_like(source)
     square = random_matrix(cupy, CEILING_SIZE, CEILING_SIZE)
-    product = cupy.empty_like(square)
     pageable = np.zeros(source.size, np.float32)
     pinned = pinned_copy(cupy, pageable)
     times = device_seconds(
         cupy,
         lambda: cupy.copyto(target, source),
-        lambda: cupy.matmul(square, square, out=product),
+        lambda: cupy.matmul(square, square),
         lambda: target.set(pinned),
         lambda: target.set(pageable),
     )
@@ -168,12 +167,11 @@ def bare_product(cupy, features, n_classes):
     n_samples, n_features = features.shape
     weight = cupy.tile(random_matrix(cupy, n_classes, n_features), (N_REPEATS, 1))
     rows = max(1, min(n_samples, PRODUCT_BYTES // (4 * len(weight))))
-    out = cupy.empty((rows, len(weight)), np.float32)
 
     def multiply():
+        # Without `out`, to which CuPy would copy the product in a second pass.
         for first in range(0, n_samples, rows):
-            part = features[first : first + rows]
-            cupy.matmul(part, weight.T, out=out[: len(part)])
+            cupy.matmul(features[first : first + rows], weight.T)
 
     return multiply
 

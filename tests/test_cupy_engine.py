@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -211,7 +212,7 @@ def test_host_features_of_any_kind(cupy, kind, tmp_path, monkeypatch):
     detector = make_detector(weight, score="max_logit")
     expected = detector.fit(X).score_samples(X)
     stored = as_stored(X, kind, tmp_path)
-    monkeypatch.setattr(cupy_engine, "PIECE_BYTES", 8 * N_FEATURES * 5)  # 24 rows in 5 pieces
+    monkeypatch.setattr(cupy_engine, "PIECE_BYTES", 20 * N_FEATURES)  # several pieces
     detector.set_params(device="cuda").fit(stored)
     np.testing.assert_allclose(detector.score_samples(stored), expected, rtol=1e-5)
 
@@ -267,6 +268,18 @@ def test_copies_of_a_detector_on_the_device_score_the_same(cupy, copied):
     assert other._block_cache is not detector._block_cache
     np.testing.assert_array_equal(other.score_samples(X), scored)
     np.testing.assert_array_equal(clone(detector).fit(X).score_samples(X), scored)
+
+
+def test_a_model_for_the_gpu_scores_without_cupy_once_its_device_is_set(cupy, monkeypatch):
+    weight, X = make_data()
+    fitted = pickle.dumps(make_detector(weight, score="energy", device="cuda").fit(X))
+    expected = pickle.loads(fitted).score_samples(X)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    restored = pickle.loads(fitted)
+    with pytest.raises(ImportError, match=r"set_params\(device='cpu'\)"):
+        restored.score_samples(X)
+    scored = restored.set_params(device="cpu").score_samples(X)
+    np.testing.assert_allclose(scored, expected, rtol=1e-4)
 
 
 def test_fitted_state_is_numpy(cupy):
@@ -519,7 +532,7 @@ def test_cupy_without_a_device_names_the_extras(cupy, monkeypatch):
 
 
 def test_uploads_keep_their_rows(cupy, monkeypatch):
-    monkeypatch.setattr(cupy_engine, "PIECE_BYTES", 3 * 8 * N_FEATURES)
+    monkeypatch.setattr(cupy_engine, "PIECE_BYTES", 3 * 2 * N_FEATURES)
     _, X = make_data(40)
     chosen = np.random.RandomState(0).permutation(40)[:31]
     source, engine = FeatureRows(X.astype(np.float16), chosen), CupyEngine()

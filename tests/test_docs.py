@@ -1,4 +1,7 @@
-"""Every Python block of the README and the guides runs, in order, one namespace per file."""
+"""Every Python block of the README and the guides runs, in order, one namespace per file.
+
+Blocks that begin with ```python gpu need CuPy: they run on a device, or with CuPy emulated.
+"""
 
 import re
 from pathlib import Path
@@ -7,23 +10,37 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PYTHON_BLOCK = re.compile(r"^```(?:python|py)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTHON_BLOCK = re.compile(r"^```(?:python|py)( gpu)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def python_blocks(text):
+def python_blocks(text, with_gpu=False):
     """Line number before each Python block, and its code."""
     return [
-        (text.count("\n", 0, match.start(1)), match[1]) for match in PYTHON_BLOCK.finditer(text)
+        (text.count("\n", 0, match.start(2)), match[2])
+        for match in PYTHON_BLOCK.finditer(text)
+        if with_gpu or not match[1]
     ]
+
+
+def run_blocks(page, with_gpu=False):
+    namespace = {"__name__": "__main__"}
+    for first_line, code in python_blocks(page.read_text(encoding="utf-8"), with_gpu):
+        # Blank lines keep the page's line numbers in a traceback.
+        exec(compile("\n" * first_line + code, str(page), "exec"), namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "__main__"}
-    for first_line, code in python_blocks(page.read_text(encoding="utf-8")):
-        # Blank lines keep the page's line numbers in a traceback.
-        exec(compile("\n" * first_line + code, str(page), "exec"), namespace)
+    run_blocks(page)
+
+
+def test_gpu_blocks_run(cupy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "gpu.md"
+    text = page.read_text(encoding="utf-8")
+    assert len(python_blocks(text, with_gpu=True)) > len(python_blocks(text))
+    run_blocks(page, with_gpu=True)
 
 
 def test_the_readme_has_blocks_to_run():

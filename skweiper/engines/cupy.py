@@ -178,7 +178,8 @@ class CupyEngine(ArrayEngine):
         # Once: cuBLAS rounds differently for another number of rows, and free memory varies.
         self.shares = memory_shares(self.free_bytes())
         # What the caller computed on a stream of their own must be there before ours read it.
-        cupy.cuda.get_current_stream().synchronize()
+        with cupy.cuda.Device(device_id):
+            cupy.cuda.get_current_stream().synchronize()
 
     def free_bytes(self):
         """Memory for new arrays: free on the device or in CuPy's pool, within the pool's limit."""
@@ -217,6 +218,8 @@ class CupyEngine(ArrayEngine):
     def prepare(self, block):
         """A drawn block on the device, complete."""
         with self.xp.cuda.Device(self.device_id):
+            if isinstance(block, ExplicitBlock):
+                block = ExplicitBlock(self._moved(block.weight), block.bias)
             prepared = super().prepare(block)
             self.xp.cuda.get_current_stream().synchronize()
         return prepared
@@ -230,11 +233,21 @@ class CupyEngine(ArrayEngine):
                     return self.prepare(block)
                 if whole is None:
                     whole = self.xp.empty((n_repeats, *block.weight.shape[1:]), np.float32)
-                whole[first : first + block.n_repeats].set(block.weight)
-                # The drawn block is freed before the next one is drawn.
-                self.xp.cuda.get_current_stream().synchronize()
+                self._set(whole[first : first + block.n_repeats], block.weight)
                 first += block.n_repeats
             return self.prepare(ExplicitBlock(whole, block.bias))
+
+    def _moved(self, weight):
+        """On the device; CuPy itself would page-lock as much memory again, and keep it."""
+        if isinstance(weight, self.xp.ndarray):
+            return weight
+        return self._set(self.xp.empty(weight.shape, weight.dtype), weight)
+
+    def _set(self, target, values):
+        """Copy drawn values, complete: they are freed before the next ones are drawn."""
+        target.set(values)
+        self.xp.cuda.get_current_stream().synchronize()
+        return target
 
     def load(self, source, rows):
         """A slice of the rows of `FeatureRows` as finite float32 features on the device."""
@@ -272,7 +285,8 @@ class CupyEngine(ArrayEngine):
         return raw
 
     def _pieces(self, source, rows):
-        bytes_per_row = source.n_features * np.dtype(np.float64).itemsize
+        dtype = getattr(source.X, "dtype", np.dtype(np.float64))  # a frame has several
+        bytes_per_row = source.n_features * dtype.itemsize
         n_rows = rows.stop - rows.start
         parts = row_slices(n_rows, rows_within(PIECE_BYTES, bytes_per_row, n_rows))
         return [slice(rows.start + part.start, rows.start + part.stop) for part in parts]

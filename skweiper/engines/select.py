@@ -22,7 +22,7 @@ def _numba_engine():
 
 GPU_REMEDY = (
     "Run: pip install 'skweiper[gpu-cuda12]' or 'skweiper[gpu-cuda13]', whichever matches the "
-    "driver (nvidia-smi shows it), or pass device='cpu'."
+    "driver (nvidia-smi shows it), or use set_params(device='cpu'); a fitted detector stays fitted."
 )
 
 
