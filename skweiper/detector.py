@@ -347,8 +347,15 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     def _map_rows(self, rows, finish):
         """finish(measured) of all rows, concatenated."""
         space = self._space(rows)
-        chunks = measured_chunks(rows, space, self._request(), finish, self.verbose, "score")
-        return np.concatenate([space.engine.to_host(part) for _, part in chunks])
+
+        def finish_on_host(measured):
+            # In the worker, on its stream: a copy on the default one would make all streams wait.
+            return space.engine.to_host(finish(measured))
+
+        chunks = measured_chunks(
+            rows, space, self._request(), finish_on_host, self.verbose, "score"
+        )
+        return np.concatenate([part for _, part in chunks])
 
     def _score_measured(self, measured):
         """Scores from measurements (DESIGN section 2; equation 9 of the paper)."""

@@ -1,6 +1,7 @@
 """The GPU engine against the CPU: on a device, and with CuPy emulated where there is none."""
 
 import copy
+import os
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,17 @@ def test_kernels_agree_with_plain_operations_at_full_size(projection, n_classes)
     assert int(got.counts[0].sum()) == int(expected.counts[0].sum()) == X.shape[0] * 100 * n_classes
     assert_moved_at_most(got.counts[0].get(), expected.counts[0].get(), 3e4 * n_classes)
     np.testing.assert_allclose(got.score_sums.get(), expected.score_sums.get(), rtol=1e-4)
+
+
+@pytest.mark.skipif(os.environ.get("CUPY_TF32", "0") != "0", reason="TF32 was asked for")
+def test_products_are_in_single_precision(cupy):
+    rng = np.random.RandomState(0)
+    X, weight = rng.randn(30, 512).astype(np.float32), rng.randn(7, 512)
+    block = next(Perturbation(check_head(weight, None, 512), "explicit", 0.0, 1, 0).blocks(1e9))
+    engine = CupyEngine()
+    logits = engine.perturbed_logits(cupy.asarray(X), engine.prepare(block)).get()
+    errors = logits[:, 0] - X.astype(np.float64) @ weight.T
+    assert np.abs(errors).max() <= 1e-5 * np.abs(logits).max()  # TF32 has ten bits: 1e-3
 
 
 @pytest.mark.parametrize("bins", [Bins(-1.0, 1.0, 16), Bins(-0.75, 2.0, 11), Bins(0.0, 0.1, 2)])

@@ -118,7 +118,7 @@ def idle_streams(device_id):
 
     idle = SimpleQueue()
     with cupy.cuda.Device(device_id):
-        for _ in range(N_STREAMS):
+        for _ in range(N_STREAMS + 1):  # one more for the caller, who collects what is done
             idle.put(cupy.cuda.Stream(non_blocking=False))
     return idle
 

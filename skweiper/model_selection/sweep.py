@@ -132,7 +132,7 @@ class GroupSpace:
     def terms(self, rows):
         """All terms of all candidates' scores, ndarray of shape (n_terms, n_samples)."""
         chunks = measured_chunks(rows, self.space, self.request, self._chunk_terms)
-        return np.concatenate([self.space.engine.to_host(part) for _, part in chunks], axis=1)
+        return np.concatenate([part for _, part in chunks], axis=1)
 
     def _chunk_terms(self, measured):
         group, n_features = self.group, self.detector.head_.n_features
@@ -143,7 +143,10 @@ class GroupSpace:
         if group.n_bins:
             terms += _divergences(feature, self.feature_densities, group.feature_terms, group)
             terms += _divergences(logit, self.logit_densities, group.logit_terms, group)
-        return self.space.engine.xp.stack([*terms, *measured.score_means])
+        # To the host on the worker's stream, which makes no other stream wait.
+        return self.space.engine.to_host(
+            self.space.engine.xp.stack([*terms, *measured.score_means])
+        )
 
     def offset_rows(self, position, n_train):
         """Training rows behind a candidate's threshold, as `WeiPerDetector.fit` chooses them."""
