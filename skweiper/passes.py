@@ -203,6 +203,14 @@ class PerturbedSpace:
         return self.perturbation.n_repeats * self.perturbation.head.n_classes
 
     def blocks(self):
+        """The drawn blocks: one that is kept, or several to be drawn again for every pass.
+
+        The memory that was free may be gone by now; then one becomes several, and `fits` false.
+        """
+        try:
+            return self.cache.blocks(self.perturbation, self.engine, self.largest_kept)
+        except self.out_of_memory:
+            self.largest_kept = self.perturbation.nbytes - 1
         return self.cache.blocks(self.perturbation, self.engine, self.largest_kept)
 
 
@@ -284,6 +292,7 @@ def measured_chunks(source, space, request, finish, verbose=0, description="samp
     description : str
         Name of the pass, for the progress bar.
     """
+    space.blocks()  # before asking whether they fit
     if space.fits:
         yield from _measure_by_chunk(source, space, request, finish, verbose, description)
     else:

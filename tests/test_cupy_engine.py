@@ -333,6 +333,21 @@ def test_a_perturbation_drawn_in_parts_is_one_block_on_the_device(cupy):
         np.testing.assert_array_equal(detector.score_samples(X), expected)
 
 
+def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch):
+    weight, X = make_data()
+    detector = make_detector(
+        weight, score="energy", projection="explicit", n_repeats=20_000, device="cuda"
+    )
+    expected = detector.fit(X).score_samples(X)
+    detector._block_cache.clear()
+    monkeypatch.setattr(CupyEngine, "free_bytes", lambda self: 2**30)  # before somebody took it
+    monkeypatch.setattr(CupyEngine, "memory_budget", lambda self: 2**30)
+    with memory_limit(cupy, detector.perturbation_.nbytes * 3 // 4):
+        np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-5)
+        detector.fit(X)
+        np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-5)
+
+
 def test_tiles_are_halved_where_the_device_is_full(cupy, monkeypatch):
     weight, X = make_data(2000)
     detector = make_detector(weight, score="energy", n_repeats=200, device="cuda")
