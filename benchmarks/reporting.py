@@ -16,13 +16,13 @@ def problem(n_features, n_classes, n_samples):
     return features, weight, rng.standard_normal(n_classes)
 
 
-def seconds(*calls, at_least=0.4, most=5, summary=np.min):
+def seconds(*calls, at_least=0.4, fewest=1, most=5, summary=np.min):
     """Shortest time of each call; they take turns, so that all meet the same machine.
 
-    Repeated until all together took `at_least` seconds each, but no more than `most` times.
+    Repeated until all together took `at_least` seconds each, between `fewest` and `most` times.
     """
     times = []
-    while len(times) < most and np.sum(times) < at_least * len(calls):
+    while len(times) < fewest or (len(times) < most and np.sum(times) < at_least * len(calls)):
         times.append([_timed(call) for call in calls])
     return summary(times, axis=0)
 

@@ -31,6 +31,7 @@ def bench(monkeypatch):
         "PRODUCT_BYTES": 2**12,
         "N_REPEATS": 10,
         "AT_LEAST": 0.01,
+        "FEWEST": 1,
         # A single count that moves is more than one in 10,000 of so few.
         "TOLERANCE": 0.02,
     }.items():
