@@ -1,8 +1,10 @@
 """The registry of detectors agrees with what the package exports."""
 
 import inspect
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,8 @@ from sklearn.base import BaseEstimator
 
 import skweiper
 from skweiper import baselines, detectors
+from skweiper.base import BaseDetector
+from skweiper.baselines.base import ClassDetector, HeadDetector, PeerDetector
 
 ENTRIES = detectors()
 
@@ -28,6 +32,18 @@ def test_registry_holds_every_exported_detector_once():
     assert set(registered) == exported
     assert len(registered) == len(exported)
     assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
+
+
+def test_every_detector_that_a_module_of_baselines_defines_is_registered():
+    defined = {
+        value
+        for info in pkgutil.iter_modules(baselines.__path__, "skweiper.baselines.")
+        for value in vars(import_module(info.name)).values()
+        if inspect.isclass(value) and issubclass(value, BaseDetector)
+    }
+    abstract = {BaseDetector, PeerDetector, HeadDetector, ClassDetector}
+    registered = {entry.estimator for entry in ENTRIES}
+    assert defined - abstract == registered - {skweiper.WeiPerDetector}
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
