@@ -53,6 +53,7 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_cpu.py
 	$(BIN)/python benchmarks/bench_sweep.py
+	$(BIN)/python benchmarks/bench_detectors.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist demo .pytest_cache .ruff_cache benchmarks/results

@@ -1,0 +1,246 @@
+"""Every detector of the library on one data set: AUROC, FPR@95, time and peak memory.
+
+    python benchmarks/bench_detectors.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
+
+Without a file, the bundled CLINC150 features. A file holds `train`, `train_label`, `test`,
+`weight`, `bias`, OOD sets named `test_oos`, `near_*`, `far_*`, and, for the temperature,
+`validation` and `validation_label` if there are any. Prints the tables and saves them, with the
+figures of every seed, as detectors_NAME.md and .json.
+
+Logit scores are taken of the logits and of the WeiPer space, as they are and with ReAct or DICE
+before; the energy, which the other shapers were published with, also with these. Detectors have
+their default parameters, and learn classes from the head's predictions. FPR@95 is
+`skweiper.metrics.fpr95`. Every detector runs once per seed, whether it draws or not; times are the
+shortest of these runs. Peak memory is the growth of the process's resident set during fit and
+scoring together (Linux; elsewhere empty).
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from measuring import machine, markdown_table, peak_mebibytes, timed
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+
+from skweiper import WeiPerDetector, detectors
+from skweiper.baselines import LogitDetector, dice_weight
+from skweiper.datasets import load_clinc150
+from skweiper.metrics import auroc, fpr95
+from skweiper.scores import LOGIT_SCORES
+from skweiper.shaping import ASH, SCALE, VRA, ReAct
+
+BY_SCORE = ("weiper", "logit")
+SHAPERS = {
+    "ReAct": ReAct(),
+    "VRA": VRA(),
+    "ASH-S": ASH("s"),
+    "ASH-P": ASH("p"),
+    "ASH-B": ASH("b"),
+    "SCALE": SCALE(),
+}
+SCORES_AFTER = {  # what is measured after each shaper, "" for none
+    **dict.fromkeys(["", "ReAct", "DICE"], tuple(LOGIT_SCORES)),
+    **dict.fromkeys(["VRA", "ASH-S", "ASH-P", "ASH-B", "SCALE"], ("energy",)),
+}
+
+
+class Case(NamedTuple):
+    """A detector to measure.
+
+    Attributes
+    ----------
+    name, before : str
+        What the table shows; `before` is a key of `SCORES_AFTER`.
+    make : callable
+        From a seed to an estimator that is not fitted.
+    split : str
+        Rows to fit on.
+    """
+
+    name: str
+    before: str
+    make: object
+    split: str = "train"
+
+
+def with_shaping(data, before, detector):
+    """An estimator of `detector(weight, bias)` with a shaper or DICE before it."""
+    weight, bias = data["weight"], data["bias"]
+    if before == "DICE":
+        weight = dice_weight(weight, data["train"])
+    estimator = detector(weight, bias)
+    if before not in SHAPERS:
+        return estimator
+    return make_pipeline(clone(SHAPERS[before]), estimator)
+
+
+def score_cases(data):
+    """Every logit score of the logits and of the WeiPer space, and WeiPer+KLD."""
+    for before, scores in SCORES_AFTER.items():
+        for score in scores:
+            plain = partial(LogitDetector, score=score)
+            yield Case(score, before, lambda seed, p=plain, b=before: with_shaping(data, b, p))
+        densities = () if scores == ("energy",) else ("kld",)
+        for score in (*scores, *densities):
+
+            def make(seed, score=score, before=before):
+                detector = partial(WeiPerDetector, score=score, random_state=seed)
+                return with_shaping(data, before, detector)
+
+            yield Case(f"WeiPer+{score}", before, make)
+
+
+def other_cases(data):
+    """The registry's detectors that are no logit score."""
+    for entry in detectors():
+        if entry.name in BY_SCORE:
+            continue
+        head = {"weight": data["weight"], "bias": data["bias"]} if entry.needs_head else {}
+        # On rows that the classifier has learnt, the best temperature is too low.
+        held_out = entry.needs_labels and "validation" in data
+        split = "validation" if held_out else "train"
+        for metric in ("cosine", "euclidean") if entry.name == "she" else ():
+            variant = partial(entry.estimator, metric=metric, **head)
+            yield Case(f"she ({metric})", "", lambda seed, v=variant: v())
+        yield Case(entry.name, "", lambda seed, e=entry, h=head: e.estimator(**h), split=split)
+
+
+def measure(case, data, ood, seed):
+    """Figures of one case and one seed: a dictionary per OOD data set."""
+    X, y = data[case.split], data[f"{case.split}_label"]
+    fitted, fit_seconds = timed(lambda: case.make(seed).fit(X, y))
+    scores_id, id_seconds = timed(lambda: fitted.score_samples(data["test"]))
+    for name, rows in ood.items():
+        scores_ood, ood_seconds = timed(lambda rows=rows: fitted.score_samples(rows))
+        yield {
+            "detector": case.name,
+            "before": case.before,
+            "seed": seed,
+            "data_set": name,
+            "auroc": 100 * auroc(scores_id, scores_ood),
+            "fpr95": 100 * fpr95(scores_id, scores_ood),
+            "fit_s": fit_seconds,
+            "score_us": 1e6 * (id_seconds + ood_seconds) / (len(scores_id) + len(rows)),
+        }
+
+
+def peak_of(case, data):
+    """MiB that fit and scoring take beside their input and output."""
+    X, y = data[case.split], data[f"{case.split}_label"]
+    return peak_mebibytes(lambda: case.make(0).fit(X, y).score_samples(data["test"]))
+
+
+def study(data, ood, n_seeds):
+    """Figures of all cases, as a DataFrame with a row per case, seed and data set."""
+    WeiPerDetector(data["weight"], data["bias"]).fit(data["train"][:50])  # compiles
+    rows = []
+    for case in [*score_cases(data), *other_cases(data)]:
+        peak = peak_of(case, data)
+        for seed in range(n_seeds):
+            rows += [{**row, "peak_mib": peak} for row in measure(case, data, ood, seed)]
+    return pd.DataFrame(rows)
+
+
+def mean_and_spread(values):
+    """Mean, and the standard deviation where the values differ."""
+    if values.min() == values.max():
+        return f"{values.iloc[0]:.2f}"
+    return f"{values.mean():.2f} ± {values.std():.2f}"
+
+
+def summary(figures):
+    """A row per detector, best mean AUROC first."""
+    rows = []
+    for (before, name), case in figures.groupby(["before", "detector"], sort=False):
+        row = {"detector": name, "before": before or "-", "mean": case.auroc.mean()}
+        for data_set, part in case.groupby("data_set", sort=False):
+            row[f"AUROC {data_set}"] = mean_and_spread(part.auroc)
+            row[f"FPR@95 {data_set}"] = mean_and_spread(part.fpr95)
+        row["fit s"] = f"{case.fit_s.min():.3f}"
+        row["score µs/row"] = f"{case.score_us.min():.1f}"
+        peak = case.peak_mib.iloc[0]
+        row["peak MiB"] = "" if pd.isna(peak) else f"{peak:.0f}"
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("mean", ascending=False).drop(columns="mean")
+
+
+def gains(figures):
+    """AUROC in the WeiPer space less that of the logits, per score, shaping and data set."""
+    mean = figures.groupby(["detector", "before", "data_set"], sort=False).auroc
+    rows = []
+    for before, scores in SCORES_AFTER.items():
+        for score in scores:
+            for data_set in figures.data_set.unique():
+                plain = mean.get_group((score, before, data_set)).iloc[0]
+                weiper = mean.get_group((f"WeiPer+{score}", before, data_set))
+                rows.append(
+                    {
+                        "score": score,
+                        "before": before or "-",
+                        "data set": data_set,
+                        "logits": f"{plain:.2f}",
+                        "WeiPer": mean_and_spread(weiper),
+                        "gain": f"{weiper.mean() - plain:+.2f}",
+                        "seeds that gain": f"{(weiper > plain).sum()}/{len(weiper)}",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def chosen_rows(n_rows, most, labels=None):
+    """Positions of at most `most` rows, a random choice, of equal shares of the classes."""
+    if n_rows <= most:
+        return np.arange(n_rows)
+    chosen, _ = train_test_split(
+        np.arange(n_rows), train_size=most, stratify=labels, random_state=0
+    )
+    return np.sort(chosen)
+
+
+def load(path, most):
+    """Arrays of a file, or of the bundled data, and its OOD data sets."""
+    if path is None:
+        data = dict(load_clinc150())
+    else:
+        with np.load(path, allow_pickle=False) as file:
+            data = dict(file)
+    kept = chosen_rows(len(data["train"]), most, data["train_label"])
+    data["train"], data["train_label"] = data["train"][kept], data["train_label"][kept]
+    names = [n for n in data if n == "test_oos" or n.startswith(("near_", "far_"))]
+    for name in ["test", *names]:
+        data[name] = data[name][chosen_rows(len(data[name]), most)]
+    return data, {name: data[name] for name in names}
+
+
+def report(name, figures, n_seeds, directory):
+    """Print and save the tables of one data set."""
+    tables = f"## {name}\n\n{machine()}, {n_seeds} seeds\n\n{markdown_table(summary(figures))}\n"
+    tables += f"\n### Gain in the WeiPer space\n\n{markdown_table(gains(figures))}\n"
+    print(tables, flush=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"detectors_{name}.md").write_text(tables, encoding="utf-8")
+    content = {"machine": machine(), "figures": figures.to_dict("records")}
+    (directory / f"detectors_{name}.json").write_text(json.dumps(content, indent=1))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--max-rows", type=int, default=5000, help="of each set, train included")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    for path in arguments.files or [None]:
+        data, ood = load(path, arguments.max_rows)
+        name = "clinc150" if path is None else path.stem
+        report(name, study(data, ood, arguments.seeds), arguments.seeds, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
