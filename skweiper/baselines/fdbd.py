@@ -12,7 +12,8 @@ class FDBDDetector(HeadDetector):
 
     The score is the mean distance to the boundaries between the predicted and every other class,
     over the distance to the mean of the training features. At least 0, higher = more
-    in-distribution.
+    in-distribution: ``mean over k != c of (v_c - v_k) / |w_c - w_k|``, over ``|z - mean|``, with
+    logits v and the predicted class c.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ class GradNormDetector(HeadDetector):
 
     The score is the L1 norm of the gradient of KL(uniform || softmax) with respect to the head's
     weight, which is the product of two L1 norms: of the features and of softmax - 1 / n_classes.
-    At least 0, higher = more in-distribution.
+    At least 0, higher = more in-distribution: ``sum(|z|) * sum(|softmax - 1 / n_classes|)``.
 
     Parameters
     ----------

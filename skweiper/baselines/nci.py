@@ -13,7 +13,8 @@ class NCIDetector(HeadDetector):
     """Detector inspired by neural collapse (NCI).
 
     The score is the component of the predicted class's weight along the centred features, plus
-    alpha times the L1 norm of the features. Unbounded, higher = more in-distribution.
+    alpha times the L1 norm of the features. Unbounded, higher = more in-distribution:
+    ``w_c . (z - mean) / |z - mean| + alpha * sum(|z|)``.
 
     Parameters
     ----------

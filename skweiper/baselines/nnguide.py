@@ -15,6 +15,7 @@ class NNGuideDetector(HeadDetector):
 
     The score is the energy times the mean of the `n_neighbors` largest products of cosine
     similarity to a training row and that row's energy. Unbounded, higher = more in-distribution.
+    All training rows are the bank; for the published share alpha of them, `fit` on that share.
 
     Parameters
     ----------

@@ -10,7 +10,8 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
     """Detector by the relative Mahalanobis distance (RMDS).
 
     The score is the squared distance to the mean of all training rows, under their covariance,
-    less the squared distance to the nearest class mean. Unbounded, higher = more in-distribution.
+    less the squared distance to the nearest class mean. Unbounded, higher = more in-distribution:
+    ``MD_0(z) - min over c of MD_c(z)``.
 
     Parameters
     ----------

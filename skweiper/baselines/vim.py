@@ -10,7 +10,8 @@ class ViMDetector(ResidualDetector):
     """Detector by virtual-logit matching (ViM).
 
     The score is the energy of the logits less the virtual logit, the residual to the principal
-    subspace times `alpha_`. Unbounded, higher = more in-distribution.
+    subspace times `alpha_`. Unbounded, higher = more in-distribution:
+    ``log(sum(exp(v))) - alpha * |R' (z - origin)|``.
 
     Parameters
     ----------
