@@ -153,7 +153,7 @@ def test_fewer_rows_than_neighbours_are_all_neighbours(detector, problem):
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=named)
 def test_memory_is_bounded_by_the_setting(detector):
-    n_samples, n_classes = 2500, 60
+    n_samples, n_classes = 1500, 120
     rng = np.random.RandomState(0)
     weight = rng.randn(n_classes, 8)
     X = rng.randn(n_samples, 8)
@@ -161,7 +161,7 @@ def test_memory_is_bounded_by_the_setting(detector):
     detector = clone(detector)
     if isinstance(detector, HeadDetector):
         detector.set_params(weight=weight)
-    # All rows by all rows are 24 MiB in single precision, rows by classes by features 9 in double.
+    # All rows by all rows are 9 MiB in single precision, rows by classes by features 11 in double.
     with config_context(working_memory=2):
         tracemalloc.start()
         try:
