@@ -2,12 +2,13 @@
 
 Every candidate of the authors' grid is scored on validation ID rows against real and against
 synthetic OOD rows, and on test rows. Printed is the test AUROC (%) of the candidate that each
-kind of validation data chooses, of the default, and of the best candidate there is.
+kind of validation data chooses, of the default, and of the best candidate there is: mean and
+standard deviation over seeds (of the perturbations, the rows and the synthetic outliers).
 
-    python benchmarks/bench_synthetic_tuning.py FEATURES.npz [...] [--max-train 5000]
+    python benchmarks/bench_synthetic_tuning.py FEATURES.npz [...] [--max-train 5000] [--seeds 3]
 
 A file holds `train`, `test`, `weight`, `bias`, and either `validation`, `validation_oos` and
-`test_oos`, or OOD sets named `near_*` and `far_*`, of which half of the near ones validate.
+`test_oos`, or OOD sets named `near_*` and `far_*`, of which one half validates and one tests.
 """
 
 import argparse
@@ -31,19 +32,17 @@ GRID = {
 
 
 def load(path):
-    """(train, validation ID, validation OOD, test ID, {name: test OOD}, weight, bias)."""
+    """(train, validation ID, {name: validation OOD}, test ID, {name: test OOD}, weight, bias)."""
     with np.load(path, allow_pickle=False) as file:
         data = dict(file)
     head = data["weight"], data["bias"]
     if "validation" in data:
-        test_ood = {"oos": data["test_oos"]}
-        parts = (data["train"], data["validation"], data["validation_oos"], data["test"])
-        return *parts, test_ood, *head
-    near = [values[::2] for name, values in data.items() if name.startswith("near_")]
-    test_ood = {name: values[1::2] for name, values in data.items() if name.startswith("near_")}
-    test_ood |= {name: values for name, values in data.items() if name.startswith("far_")}
+        ood = {"oos": data["validation_oos"]}, {"oos": data["test_oos"]}
+        return data["train"], data["validation"], ood[0], data["test"], ood[1], *head
+    names = [name for name in data if name.startswith(("near_", "far_"))]
+    halves = [{name: data[name][half::2] for name in names} for half in (0, 1)]
     test = data["test"]
-    return data["train"], test[::2], np.concatenate(near), test[1::2], test_ood, *head
+    return data["train"], test[::2], halves[0], test[1::2], halves[1], *head
 
 
 def thinned(rows, most, random_state):
@@ -53,23 +52,31 @@ def thinned(rows, most, random_state):
     return rows[np.sort(random_state.choice(len(rows), most, replace=False))]
 
 
-def chosen_by(path, max_train, max_rows, n_repeats):
+def validation_sets(val_id, val_ood, weight, bias, random_state):
+    """OOD rows to choose by: real ones of each source, and those of each synthetic method."""
+    made = {
+        method: synthetic_outliers(val_id, weight, bias, method=method, random_state=random_state)
+        for method in SYNTHETIC_METHODS
+    }
+    return {**{f"real {name}": rows for name, rows in val_ood.items()}, **made}
+
+
+def chosen_by(path, max_train, max_rows, n_repeats, seed):
     """Test AUROC of the candidate that each kind of validation data chooses."""
-    random_state = np.random.RandomState(0)
+    random_state = np.random.RandomState(seed)
     train, val_id, val_ood, test_id, test_ood, weight, bias = load(path)
     train = thinned(train, max_train, random_state)
     val_id, test_id = (thinned(rows, max_rows, random_state) for rows in (val_id, test_id))
-    sets = {"real": (val_id, thinned(val_ood, max_rows, random_state))}
-    for method in SYNTHETIC_METHODS:
-        made = synthetic_outliers(val_id, weight, bias, method=method, random_state=0)
-        sets[method] = (val_id, made)
+    val_ood = {name: thinned(rows, max_rows, random_state) for name, rows in val_ood.items()}
+    choices = validation_sets(val_id, val_ood, weight, bias, random_state)
+    sets = {name: (val_id, rows) for name, rows in choices.items()}
     for name, rows in test_ood.items():
         sets[f"test {name}"] = (test_id, thinned(rows, max_rows, random_state))
-    results = sweep(train, sets, weight, bias, n_repeats)
-    return comparison(results, [f"test {name}" for name in test_ood])
+    results = sweep(train, sets, weight, bias, n_repeats, seed)
+    return comparison(results, list(choices), [f"test {name}" for name in test_ood])
 
 
-def sweep(train, sets, weight, bias, n_repeats):
+def sweep(train, sets, weight, bias, n_repeats, seed):
     """AUROC of every candidate on every set: DataFrame of candidates by sets."""
     X, y, cv = [train], [np.ones(len(train), int)], []
     first = len(train)
@@ -84,7 +91,7 @@ def sweep(train, sets, weight, bias, n_repeats):
         param_grid={**GRID, "n_repeats": [n_repeats]},
         cv=cv,
         refit=False,
-        random_state=0,
+        random_state=seed,
     ).fit(np.concatenate(X).astype(np.float32), np.concatenate(y))
     columns = {
         name: search.cv_results_[f"split{number}_test_score"] for number, name in enumerate(sets)
@@ -92,12 +99,12 @@ def sweep(train, sets, weight, bias, n_repeats):
     return pd.DataFrame(columns).join(pd.DataFrame(search.cv_results_["params"]))
 
 
-def comparison(results, test_sets):
+def comparison(results, choices, test_sets):
     """One row per way to choose, one column per test set."""
     default = WeiPerDetector().get_params()
     is_default = np.all([results[name] == default[name] for name in GRID], axis=0)
     rows = {"default": np.flatnonzero(is_default)[0]}
-    rows |= {name: results[name].argmax() for name in ["real", *SYNTHETIC_METHODS]}
+    rows |= {name: results[name].argmax() for name in choices}
     table = pd.DataFrame({name: results[test_sets].iloc[row] for name, row in rows.items()}).T
     table.loc["best candidate"] = results[test_sets].max()
     return 100 * table
@@ -109,9 +116,13 @@ def main():
     parser.add_argument("--max-train", type=int, default=5000)
     parser.add_argument("--max-rows", type=int, default=2000)
     parser.add_argument("--n-repeats", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
+    sizes = arguments.max_train, arguments.max_rows, arguments.n_repeats
     for path in arguments.files:
-        table = chosen_by(path, arguments.max_train, arguments.max_rows, arguments.n_repeats)
+        tables = [chosen_by(path, *sizes, seed) for seed in range(arguments.seeds)]
+        seeds = pd.concat(tables).groupby(level=0, sort=False)
+        table = seeds.mean().join(seeds.std().add_suffix(" sd"))
         print(path.stem, table.round(2).to_string(), sep="\n", flush=True)
 
 

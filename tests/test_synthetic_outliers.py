@@ -76,6 +76,22 @@ def test_usable_in_the_search(data):
     assert search.fit(X, y).best_score_ > 0.5
 
 
+@pytest.mark.parametrize("n_samples", [2, 10, 13])
+def test_all_has_equal_shares_of_every_kind(data, n_samples):
+    X = data.validation[:40]
+    made = synthetic_outliers(X, data.weight, n_samples=n_samples, random_state=3)
+    generator, rows = np.random.RandomState(3), 0
+    for i, method in enumerate(["mixture", "permutation", "noise", "scaling"]):
+        size = n_samples // 4 + (i < n_samples % 4)
+        if size:
+            part = synthetic_outliers(
+                X, data.weight, method=method, n_samples=size, random_state=generator
+            )
+            assert np.array_equal(made[rows : rows + size], part)
+        rows += size
+    assert rows == len(made) == n_samples
+
+
 def test_unknown_method_is_named(data):
     with pytest.raises(ValueError, match="method"):
         synthetic_outliers(data.validation, method="other")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import rankdata
+from sklearn import config_context
 from sklearn.base import clone, is_outlier_detector
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
@@ -18,6 +19,7 @@ from skweiper import WeiPerDetector
 from skweiper.datasets import load_clinc150
 from skweiper.metrics import OODScorer, fpr95_scorer, fpr_at_tpr
 from skweiper.model_selection import WeiPerDetectorCV
+from skweiper.model_selection.candidates import grid_candidates, pass_groups
 from skweiper.model_selection.sweep import auroc_of_rows
 
 GRID = [
@@ -352,3 +354,41 @@ def test_the_search_is_calibrated_and_explained_as_its_best_detector(searches, d
     assert np.array_equal(p, best.p_value(X))
     assert (p * 100 % 1 < 1e-9).sum() + (p * 100 % 1 > 1 - 1e-9).sum() == 10
     assert np.array_equal(search.densities(X).logit, best.densities(X).logit)
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 7, 1000])
+def test_parts_of_a_group_hold_each_candidate_once_and_few_terms(most):
+    _, complete = grid_candidates(GRID, WeiPerDetector(random_state=7))
+    for group in pass_groups(complete):
+        parts = group.within(most)
+        positions = np.concatenate([part.positions for part in parts])
+        assert sorted(positions) == sorted(group.positions)
+        for part in parts:
+            assert part.n_terms <= most or len(part.candidates) == 1 or len(parts) == 1
+            assert part.candidates == [complete[i] for i in part.positions]
+        assert (len(parts) == 1) == (group.n_terms <= most or len(group.candidates) == 1)
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", "average_precision"])
+def test_little_memory_takes_more_passes_and_changes_no_result(data, labelled, scoring):
+    grid = [
+        {"n_repeats": [2], "n_bins": [30, 60], "smoothing": [1, 4], "lambda_1": [0.1, 1]},
+        {"n_repeats": [2], "score": ["msp", "entropy"]},
+    ]
+    X, y = np.tile(labelled[0], (20, 1)), np.tile(labelled[1], 20)
+    search = WeiPerDetectorCV(
+        data.weight,
+        data.bias,
+        param_grid=grid,
+        cv=StratifiedKFold(2),
+        scoring=scoring,
+        random_state=0,
+        refit=False,
+    )
+    plenty = clone(search).fit(X, y)
+    with config_context(working_memory=0.5):
+        little = clone(search).fit(X, y)
+    assert plenty.n_passes_ == 1
+    assert little.n_passes_ > 1
+    scores = [one.cv_results_["mean_test_score"] for one in (plenty, little)]
+    np.testing.assert_allclose(*scores, atol=1e-6)

@@ -108,6 +108,35 @@ class PassGroup:
         """Numbers per sample from which all candidates' scores follow."""
         return len(self.feature_terms) + len(self.logit_terms) + len(self.scores)
 
+    def within(self, most_terms):
+        """The group in parts of at most `most_terms` terms each, and of at least one candidate.
+
+        Each part takes passes of its own.
+
+        Parameters
+        ----------
+        most_terms : int
+
+        Returns
+        -------
+        list of PassGroup
+        """
+        if self.n_terms <= most_terms:
+            return [self]
+        keys = [_term_keys(params) for params in self.candidates]
+        ranks, _ = _numbers(keys)
+        parts, held = [], set()
+        for i in np.argsort(ranks, kind="stable"):
+            more = held | set(keys[i])
+            if not parts or len(more) > most_terms:
+                parts.append([])
+                more = set(keys[i])
+            parts[-1].append(i)
+            held = more
+        return [
+            PassGroup(self.positions[part], [self.candidates[i] for i in part]) for part in parts
+        ]
+
     def candidate_scores(self, terms, chosen):
         """Scores of some of the candidates, by the formula of `WeiPerDetector`.
 
@@ -159,6 +188,18 @@ class PassGroup:
         if name == "feature_divergence":
             return -terms[self.feature_index[of_kld]]
         return -terms[n_features + self.logit_index[of_kld]]
+
+
+def _term_keys(params):
+    """What names the terms of a candidate's score."""
+    if not uses_kld(params):
+        return (("score", params["score"]),)
+    names = (
+        ("n_bins", "smoothing", "epsilon"),
+        ("n_bins", "smoothing_perturbed", "epsilon_perturbed"),
+    )
+    keys = [(space, *(params[name] for name in of)) for space, of in zip("fl", names, strict=True)]
+    return *keys, ("score", "msp")
 
 
 def uses_kld(params):

@@ -15,6 +15,12 @@ from skweiper.passes import Request, measured_chunks
 from skweiper.statistics import MeanDensity
 
 BYTES_PER_SCORE = 64  # a candidate's score, its rank, and the temporaries of both
+BYTES_PER_TERM = 16  # a term of a row's scores, and its copy while chunks are joined
+
+
+def most_terms(n_rows):
+    """How many terms of so many rows fit a quarter of the memory budget; at least one."""
+    return max(1, memory_budget() // (4 * BYTES_PER_TERM * n_rows))
 
 
 class FoldResult(NamedTuple):

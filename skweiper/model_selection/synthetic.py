@@ -23,8 +23,8 @@ def _mixtures(X, n_samples, classes, random_state):
 def _of_another_class(first, second, classes, random_state):
     if len(np.unique(classes)) < 2:
         raise ValueError(
-            "method='mixture' with weight needs samples of two predicted classes, got one. "
-            "Pass samples of more classes, or weight=None."
+            "Mixtures with weight need samples of two predicted classes, got one. Pass samples of "
+            "more classes, weight=None, or another method than 'mixture' and 'all'."
         )
     while (same := classes[first] == classes[second]).any():
         second[same] = random_state.randint(len(classes), size=np.count_nonzero(same))
@@ -52,13 +52,33 @@ def _scaling(X, n_samples, classes, random_state):
     return random_state.uniform(0.3, 0.9, size=(n_samples, 1)) * X[rows]
 
 
+KINDS = (_mixtures, _permutations, _noise, _scaling)
+
+
+def _of_every_kind(X, n_samples, classes, random_state):
+    """Equal shares of all kinds: what looks good against one of them alone fails on the others."""
+    sizes = [len(part) for part in np.array_split(np.arange(n_samples), len(KINDS))]
+    parts = [
+        make(X, size, classes, random_state)
+        for make, size in zip(KINDS, sizes, strict=True)
+        if size
+    ]
+    return np.concatenate(parts)
+
+
 SYNTHETIC_METHODS = MappingProxyType(
-    {"mixture": _mixtures, "permutation": _permutations, "noise": _noise, "scaling": _scaling}
+    {
+        "all": _of_every_kind,
+        "mixture": _mixtures,
+        "permutation": _permutations,
+        "noise": _noise,
+        "scaling": _scaling,
+    }
 )
 
 
 def synthetic_outliers(
-    X, weight=None, bias=None, *, method="mixture", n_samples=None, random_state=None
+    X, weight=None, bias=None, *, method="all", n_samples=None, random_state=None
 ):
     """Make outliers from ID features, to serve as validation OOD rows in a search.
 
@@ -69,7 +89,9 @@ def synthetic_outliers(
     weight : array-like of shape (n_classes, n_features), default=None
         The final layer. With it, "mixture" mixes samples of different predicted classes only.
     bias : array-like of shape (n_classes,), default=None
-    method : {"mixture", "permutation", "noise", "scaling"}, default="mixture"
+    method : {"all", "mixture", "permutation", "noise", "scaling"}, default="all"
+        "all": equal shares of the others, in their order; each of them alone chose far worse
+        than the default hyperparameters on some data set, see docs/tuning.md.
         "mixture": convex mixtures of two samples, with shares between 0.3 and 0.7. "permutation":
         every feature is taken from another sample. "noise": normal noise with each feature's own
         standard deviation is added; non-negative features stay so. "scaling": samples are

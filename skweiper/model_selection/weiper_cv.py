@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skweiper.base import BaseDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
-from skweiper.model_selection.sweep import sweep_group
+from skweiper.model_selection.sweep import most_terms, sweep_group
 from skweiper.progress import track
 from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
 
@@ -70,7 +70,8 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         The best candidate, fitted on all inlier rows; if `refit`.
     n_splits_ : int
     n_passes_ : int
-        Distinct perturbations: passes per split.
+        Groups of candidates measured together, per split: the distinct perturbations, or more
+        where what is kept of a group would exceed scikit-learn's `working_memory`.
     offset_ : float
         Threshold of `best_estimator_`.
     n_features_in_ : int
@@ -184,7 +185,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         grid, complete = grid_candidates(self.param_grid, template)
         cv = check_cv(self.cv, y, classifier=False)
         splits = _checked_splits(cv.split(X, y, groups), y)
-        self._sweep(X, y, splits, template, grid, pass_groups(complete))
+        self._sweep(X, y, splits, template, grid, self._groups(complete, splits))
         self._choose()
         if self.refit:
             self.best_estimator_ = clone(template).set_params(**self.best_params_).fit(X, y)
@@ -199,6 +200,13 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
             device=self.device,
             engine=self.engine,
         )
+
+    def _groups(self, candidates, splits):
+        """Groups of candidates that share a pass and whose terms fit the memory budget."""
+        parts = (1,) if self._scorer() is None else (0, 1)  # thresholds need the training rows too
+        n_rows = max(sum(len(split[part]) for part in parts) for split in splits)
+        most = most_terms(n_rows)
+        return [part for group in pass_groups(candidates) for part in group.within(most)]
 
     def _sweep(self, X, y, splits, template, grid, groups):
         self.n_splits_, self.n_passes_ = len(splits), len(groups)
