@@ -6,7 +6,7 @@ from time import perf_counter
 import pandas as pd
 from sklearn.base import clone
 
-from skweiper.metrics import check_report_options, ood_report, scores_of
+from skweiper.metrics import check_report_options, ood_report, scores_of, scores_of_shifted
 
 
 def _seeds_of(detector):
@@ -32,8 +32,7 @@ def _scored(detector, X_id, ood, covariate_shifted):
         "scores_id": scores_of(detector, X_id),
         "scores_ood": {name: scores_of(detector, X) for name, X in ood.items()},
     }
-    if covariate_shifted is not None:
-        scores["scores_covariate_shifted"] = scores_of(detector, covariate_shifted)
+    scores["scores_covariate_shifted"] = scores_of_shifted(detector, covariate_shifted)
     return scores, perf_counter() - start
 
 
@@ -84,8 +83,8 @@ def compare(
         OOD data sets by name.
     groups : dict of str to list of str, default=None
         Names of the data sets of each group, as {"near": [...], "far": [...]}.
-    covariate_shifted : array-like of shape (n_shifted, n_features), default=None
-        Covariate-shifted ID samples: they add rows of the full spectrum.
+    covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
+        Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
     y_train : array-like of shape (n_train,), default=None
         Labels of the training samples, for detectors that use them.
     seeds : iterable of int, default=None

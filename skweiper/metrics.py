@@ -300,7 +300,7 @@ def _check_groups(groups, names):
     """The groups as lists of known names; one of all data sets where None are given."""
     if groups is None:
         return {"all": list(names)}
-    if not hasattr(groups, "items") or any(isinstance(names, str) for names in groups.values()):
+    if not _is_dict(groups) or any(isinstance(names, str) for names in groups.values()):
         raise ValueError(
             "groups must be a dict of each group's name to a list of data-set names, got "
             f"{groups!r}. Pass {{'near': ['name', ...], 'far': [...]}}."
@@ -372,9 +372,9 @@ def ood_report(
     groups : dict of str to list of str, default=None
         Names of the data sets of each group, as {"near": [...], "far": [...]}. None puts all into
         the group "all".
-    scores_covariate_shifted : array-like of shape (n_shifted,), default=None
-        Scores of covariate-shifted ID samples. They add rows of the full spectrum, in which
-        they count as ID samples beside `scores_id`.
+    scores_covariate_shifted : array-like of shape (n_shifted,), or dict of such, default=None
+        Scores of covariate-shifted ID samples; of several sets, by their names. They add rows of
+        the full spectrum, in which all of them count as ID samples beside `scores_id`.
     n_boot : int, default=0
         Bootstrap samples behind the intervals; 0 gives none. ID and OOD samples are drawn apart.
     confidence : float, default=0.95
@@ -418,10 +418,42 @@ def ood_report(
     report = _report(scores_id, ood, groups, "standard", n_boot, confidence, seed)
     if scores_covariate_shifted is None:
         return report
-    shifted = _checked(scores_covariate_shifted, "scores_covariate_shifted")
-    both = np.concatenate([scores_id, shifted])
-    full = _report(both, ood, groups, "full", n_boot, confidence, seed)
+    pooled = np.concatenate([scores_id, *_shifted_sets(scores_covariate_shifted)])
+    full = _report(pooled, ood, groups, "full", n_boot, confidence, seed)
     return pd.concat([report, full], ignore_index=True)
+
+
+def _is_dict(sets):
+    """Whether sets are passed by name; pandas' objects have `items` as well."""
+    return hasattr(sets, "items") and not hasattr(sets, "iloc")
+
+
+def _shifted_sets(scores):
+    """Checked scores of every set of covariate-shifted samples."""
+    name = "scores_covariate_shifted"
+    if not _is_dict(scores):
+        return [_checked(scores, name)]
+    return [_checked(of_set, f"{name}[{key!r}]") for key, of_set in scores.items()]
+
+
+def scores_of_shifted(detector, covariate_shifted):
+    """Scores of covariate-shifted samples, as `ood_report` takes them.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted, with `score_samples`.
+    covariate_shifted : array-like of shape (n_shifted, n_features), dict of such, or None
+
+    Returns
+    -------
+    ndarray, dict of str to ndarray, or None
+    """
+    if covariate_shifted is None:
+        return None
+    if _is_dict(covariate_shifted):
+        return {name: scores_of(detector, X) for name, X in covariate_shifted.items()}
+    return scores_of(detector, covariate_shifted)
 
 
 def check_report_options(ood, groups, n_boot, confidence, ood_name="ood"):
@@ -446,8 +478,8 @@ def check_report_options(ood, groups, n_boot, confidence, ood_name="ood"):
     ------
     ValueError
     """
-    if not hasattr(ood, "items") or not ood:
-        got = "an empty one" if hasattr(ood, "items") else type(ood).__name__
+    if not _is_dict(ood) or not ood:
+        got = "an empty one" if _is_dict(ood) else type(ood).__name__
         raise ValueError(
             f"{ood_name} must be a dict of at least one data set by its name, got {got}. "
             "Pass {'name': data}."
@@ -485,8 +517,8 @@ def evaluate(
         OOD data sets by name.
     groups : dict of str to list of str, default=None
         Names of the data sets of each group, as {"near": [...], "far": [...]}.
-    covariate_shifted : array-like of shape (n_shifted, n_features), default=None
-        Covariate-shifted ID samples: they add rows of the full spectrum.
+    covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
+        Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
     n_boot : int, default=0
         Bootstrap samples behind the intervals; 0 gives none.
     confidence : float, default=0.95
@@ -517,7 +549,7 @@ def evaluate(
     (2, 10)
     """
     check_report_options(ood, groups, n_boot, confidence)
-    shifted = None if covariate_shifted is None else scores_of(detector, covariate_shifted)
+    shifted = scores_of_shifted(detector, covariate_shifted)
     return ood_report(
         scores_of(detector, X_id),
         {name: scores_of(detector, X) for name, X in ood.items()},

@@ -1,6 +1,7 @@
 """Comparison of detectors against separate evaluations."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.covariance import EllipticEnvelope
@@ -72,6 +73,7 @@ class NeverFitted(IsolationForest):
         ({"groups": {"near": "a"}}, "groups must be a dict"),
         ({"groups": ["a"]}, "groups must be a dict"),
         ({"ood": np.ones((2, 3))}, "ood must be a dict .* got ndarray"),
+        ({"ood": pd.DataFrame(np.ones((2, 3)))}, "ood must be a dict .* got DataFrame"),
         ({"ood": {}}, "ood must be a dict .* an empty one"),
         ({"ood": {"a": np.ones((0, 3))}}, r"ood holds no samples for \['a'\]"),
         ({"n_boot": 2.5}, "n_boot must be an int"),

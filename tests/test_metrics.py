@@ -234,6 +234,20 @@ def test_full_spectrum_counts_shifted_samples_as_id(three_sets):
     assert report[report.spectrum == "standard"].equals(ood_report(scores_id, ood))
 
 
+def test_several_shifted_sets_are_pooled(three_sets):
+    scores_id, ood = three_sets
+    shifted = {"blur": scores_id[:50] - 1, "snow": scores_id[50:70] - 2}
+    pooled = np.concatenate(list(shifted.values()))
+    report = ood_report(scores_id, ood, scores_covariate_shifted=shifted)
+    assert report.equals(ood_report(scores_id, ood, scores_covariate_shifted=pooled))
+    features = {name: scores[:, None] for name, scores in shifted.items()}
+    X_ood = {name: scores[:, None] for name, scores in ood.items()}
+    found = evaluate(FirstColumn(), scores_id[:, None], X_ood, covariate_shifted=features)
+    assert found.equals(report)
+    with pytest.raises(ValueError, match=r"scores_covariate_shifted\['blur'\] must be"):
+        ood_report(scores_id, ood, scores_covariate_shifted={"blur": [np.nan]})
+
+
 def test_bootstrap_intervals_are_reproducible_and_hold_the_estimate(three_sets):
     report = ood_report(*three_sets, n_boot=100, seed=3)
     assert report.equals(ood_report(*three_sets, n_boot=100, seed=3))
