@@ -1,9 +1,12 @@
 """No fit sees an OOD row, whoever splits and whoever searches."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, OutlierMixin, clone, is_outlier_detector
+from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import (
     GridSearchCV,
@@ -13,6 +16,8 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skweiper import WeiPerDetector
 from skweiper.metrics import auroc_scorer
@@ -164,9 +169,41 @@ def test_inlier_only_in_a_pipeline_equals_fitting_on_inliers(labelled):
     assert not hasattr(InlierOnly(StandardScaler()), "predict")
 
 
+@parametrize_with_checks(
+    [
+        InlierOnly(StandardScaler()),
+        InlierOnly(OneClassSVM()),
+        InlierOnly(EllipticEnvelope(random_state=0)),
+    ]
+)
+def test_inlier_only_passes_scikit_learns_checks(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+def test_inlier_only_hands_frames_and_the_threshold_on(labelled):
+    X, y, _ = labelled
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    pipeline = make_pipeline(InlierOnly(StandardScaler()), InlierOnly(EllipticEnvelope()))
+    pipeline.set_output(transform="pandas").fit(frame, y)
+    scaled = pipeline[0].transform(frame)
+    assert list(scaled) == list("abcd")
+    assert list(pipeline[1].feature_names_in_) == list("abcd")
+    detector = InlierOnly(EllipticEnvelope(random_state=0)).fit(X, y)
+    below = detector.score_samples(X) < detector.offset_
+    assert np.array_equal(detector.predict(X) == -1, below)
+    assert np.array_equal(detector.fit_predict(X, y), detector.predict(X))
+    assert not hasattr(InlierOnly(StandardScaler()), "fit_predict")
+    assert not hasattr(InlierOnly(EllipticEnvelope()), "set_output")
+
+
 def test_pyod_direction_is_turned(labelled):
     X, y, _ = labelled
     detector = InlierOnly(PyODLike(), convention="pyod").fit(X, y)
+    assert np.array_equal(
+        detector.decision_function(X), detector.score_samples(X) - detector.offset_
+    )
     assert np.array_equal(detector.predict(X), y)
     assert np.array_equal(np.sign(detector.decision_function(X)), y)
 

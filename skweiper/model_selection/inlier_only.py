@@ -126,10 +126,45 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.get_feature_names_out(input_features)
 
+    @available_if(_estimator_has("predict"))
+    def fit_predict(self, X, y=None):
+        """Fit on the inliers, predict all rows."""
+        return self.fit(X, y).predict(X)
+
+    @available_if(_estimator_has("set_output"))
+    def set_output(self, *, transform=None):
+        """Container of the output of `transform`, as of scikit-learn's transformers.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            None leaves it as it is.
+
+        Returns
+        -------
+        self : object
+        """
+        self.estimator.set_output(transform=transform)
+        if hasattr(self, "estimator_"):
+            self.estimator_.set_output(transform=transform)
+        return self
+
+    @property
+    def offset_(self):
+        """Threshold on the scores, of a detector that has one."""
+        if self.convention == "pyod":
+            return -self.estimator_.threshold_
+        return self.estimator_.offset_
+
     @property
     def n_features_in_(self):
         """Number of features the estimator saw in `fit`."""
         return self.estimator_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Names of the features the estimator saw in `fit`, where they had any."""
+        return self.estimator_.feature_names_in_
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "estimator_")
