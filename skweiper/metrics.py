@@ -411,8 +411,7 @@ def ood_report(
     {'near': 0.833, 'far': 1.0}
     """
     groups = check_report_options(scores_ood, groups, n_boot, confidence, "scores_ood")
-    scores_id = _checked(scores_id, "scores_id")
-    ood = {name: _checked(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()}
+    scores_id, ood = checked_sets(scores_id, scores_ood)
     # One number for both spectra: their intervals then rest on comparable draws.
     seed = check_random_state(seed).randint(np.iinfo(np.int32).max) if n_boot else None
     report = _report(scores_id, ood, groups, "standard", n_boot, confidence, seed)
@@ -421,6 +420,38 @@ def ood_report(
     pooled = np.concatenate([scores_id, *_shifted_sets(scores_covariate_shifted)])
     full = _report(pooled, ood, groups, "full", n_boot, confidence, seed)
     return pd.concat([report, full], ignore_index=True)
+
+
+def checked_sets(scores_id, scores_ood):
+    """Scores of ID samples and of OOD data sets by name, as finite float64 vectors.
+
+    Parameters
+    ----------
+    scores_id : array-like of shape (n_id,)
+    scores_ood : dict of str to array-like of shape (n_ood,)
+
+    Returns
+    -------
+    scores_id : ndarray of shape (n_id,)
+    scores_ood : dict of str to ndarray of shape (n_ood,)
+
+    Raises
+    ------
+    ValueError
+        No data set, or scores that are empty, not finite or not one-dimensional.
+    """
+    _check_named(scores_ood, "scores_ood")
+    ood = {name: _checked(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()}
+    return _checked(scores_id, "scores_id"), ood
+
+
+def _check_named(ood, ood_name):
+    if not _is_dict(ood) or not ood:
+        got = "an empty one" if _is_dict(ood) else type(ood).__name__
+        raise ValueError(
+            f"{ood_name} must be a dict of at least one data set by its name, got {got}. "
+            "Pass {'name': data}."
+        )
 
 
 def _is_dict(sets):
@@ -478,12 +509,7 @@ def check_report_options(ood, groups, n_boot, confidence, ood_name="ood"):
     ------
     ValueError
     """
-    if not _is_dict(ood) or not ood:
-        got = "an empty one" if _is_dict(ood) else type(ood).__name__
-        raise ValueError(
-            f"{ood_name} must be a dict of at least one data set by its name, got {got}. "
-            "Pass {'name': data}."
-        )
+    _check_named(ood, ood_name)
     empty = [name for name, data in ood.items() if hasattr(data, "__len__") and len(data) == 0]
     if empty:
         raise ValueError(f"{ood_name} holds no samples for {empty}. Leave these data sets out.")

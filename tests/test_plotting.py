@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -235,6 +236,47 @@ def test_displays_take_a_search_for_its_best_detector(data, search):
 def test_classes_that_are_not_two_of_the_head_are_refused(data, detector, classes):
     with pytest.raises(ValueError, match=r"classes must be two different .* \[0, 150\)"):
         PerturbationDisplay.from_estimator(detector, data.test, data.test_oos, classes)
+
+
+@pytest.mark.parametrize("display", [ScoreDistributionDisplay, OODRocDisplay])
+@pytest.mark.parametrize(
+    ("scores_id", "scores_ood", "message"),
+    [
+        ([1.0, np.nan], {"a": [0.0]}, "scores_id must be .* 1 not finite"),
+        ([1.0], {"a": []}, r"scores_ood\['a'\] must be a non-empty"),
+        ([1.0], [0.0], "scores_ood must be a dict .* got list"),
+        ([1.0], {}, "scores_ood must be a dict .* an empty one"),
+    ],
+)
+def test_scores_that_cannot_be_drawn_are_named(display, scores_id, scores_ood, message):
+    with pytest.raises(ValueError, match=message):
+        display.from_predictions(scores_id, scores_ood)
+    assert not plt.get_fignums()
+
+
+def test_a_data_set_cannot_take_the_place_of_the_id_scores():
+    with pytest.raises(ValueError, match="named 'ID'"):
+        ScoreDistributionDisplay.from_predictions([1.0], {"ID": [0.0]})
+
+
+def test_estimators_that_are_not_fitted_are_refused(data):
+    detector = WeiPerDetector(data.weight, data.bias)
+    search = WeiPerDetectorCV(data.weight, data.bias, param_grid={"delta": [1]})
+    drawings = [
+        lambda: SweepDisplay.from_estimator(search, "delta"),
+        lambda: DensityDisplay.from_estimator(detector, data.test[:1]),
+        lambda: PerturbationDisplay.from_estimator(search, data.test, data.test_oos),
+    ]
+    for draw in drawings:
+        with pytest.raises(NotFittedError):
+            draw()
+
+
+def test_samples_that_cannot_be_projected_are_named(data, detector):
+    with pytest.raises(ValueError, match="X has 5 features"):
+        PerturbationDisplay.from_estimator(detector, data.test[:, :5], data.test_oos)
+    with pytest.raises(ValueError, match="n_perturbed"):
+        PerturbationDisplay.from_estimator(detector, data.test, data.test_oos, n_perturbed=0)
 
 
 @pytest.mark.parametrize("names", [["one"], ["same", "same"]])

@@ -1,4 +1,6 @@
-"""Axes to draw on."""
+"""Axes to draw on, and the detector to draw."""
+
+from sklearn.utils.validation import check_is_fitted
 
 
 def new_axes(n_axes=1, axes=None):
@@ -28,5 +30,6 @@ def new_axes(n_axes=1, axes=None):
 
 
 def fitted_detector(detector):
-    """The best detector of a fitted search; any other detector as it is."""
+    """The best detector of a fitted search; any other fitted detector as it is."""
+    check_is_fitted(detector)
     return getattr(detector, "best_estimator_", detector)

@@ -1,6 +1,9 @@
 """Two logits, and what perturbations of one class projection do (figure 1 of the paper)."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from skweiper.metrics import fpr_at_tpr
 from skweiper.perturbation import draw_directions
@@ -83,7 +86,12 @@ class PerturbationDisplay:
         """
         detector = fitted_detector(detector)
         head, chosen = detector.head_, _checked_classes(classes, detector.head_.n_classes)
-        X_id, X_ood = (np.asarray(X, dtype=np.float64) for X in (X_id, X_ood))
+        constraints = {"n_perturbed": [Interval(Integral, 1, None, closed="left")]}
+        given = {"n_perturbed": n_perturbed}
+        validate_parameter_constraints(constraints, given, "PerturbationDisplay.from_estimator")
+        X_id, X_ood = (
+            detector._checked_rows(X).load(slice(None), np.float64) for X in (X_id, X_ood)
+        )
         logits_id, logits_ood = (X @ head.matrix.T + head.bias for X in (X_id, X_ood))
         predicted = logits_id.argmax(axis=1)
         X_first = X_id[predicted == chosen[0]]

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from skweiper.metrics import auroc, fpr_at_tpr, scores_of
+from skweiper.metrics import auroc, checked_sets, fpr_at_tpr, scores_of
 from skweiper.plotting.axes import new_axes
 
 
@@ -75,12 +75,18 @@ class OODRocDisplay:
         Returns
         -------
         OODRocDisplay
+
+        Raises
+        ------
+        ValueError
+            Scores that are empty or not finite, or no OOD data set.
         """
+        scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
         (self.ax_,) = new_axes(axes=ax)
         self.figure_ = self.ax_.figure
         self.lines_, self.markers_ = {}, {}
-        for name, scores in self.scores_ood.items():
-            self._draw_curve(name, np.asarray(scores))
+        for name, scores in scores_ood.items():
+            self._draw_curve(name, scores_id, scores)
         self.ax_.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
         self.ax_.axhline(0.95, color="grey", linewidth=0.6)
         self.ax_.set(
@@ -90,10 +96,10 @@ class OODRocDisplay:
         self.ax_.legend(loc="lower right", fontsize="small")
         return self
 
-    def _draw_curve(self, name, scores_ood):
-        is_ood = np.repeat([0, 1], [len(self.scores_id), len(scores_ood)])
-        fprs, tprs, _ = roc_curve(is_ood, -np.concatenate([self.scores_id, scores_ood]))
-        area, fpr = auroc(self.scores_id, scores_ood), fpr_at_tpr(self.scores_id, scores_ood)
+    def _draw_curve(self, name, scores_id, scores_ood):
+        is_ood = np.repeat([0, 1], [len(scores_id), len(scores_ood)])
+        fprs, tprs, _ = roc_curve(is_ood, -np.concatenate([scores_id, scores_ood]))
+        area, fpr = auroc(scores_id, scores_ood), fpr_at_tpr(scores_id, scores_ood)
         label = f"{name}: AUROC {area:.1%}, FPR@95 {fpr:.1%}"
         (line,) = self.ax_.plot(fprs, tprs, label=label)
         (marker,) = self.ax_.plot([fpr], [0.95], "o", color=line.get_color(), markersize=5)

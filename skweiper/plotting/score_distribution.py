@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skweiper.metrics import scores_of
+from skweiper.metrics import checked_sets, scores_of
 from skweiper.plotting.axes import new_axes
 
 
@@ -84,10 +84,20 @@ class ScoreDistributionDisplay:
         Returns
         -------
         ScoreDistributionDisplay
+
+        Raises
+        ------
+        ValueError
+            Scores that are empty or not finite, or no OOD data set.
         """
+        scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
+        if "ID" in scores_ood:
+            raise ValueError(
+                "scores_ood has a data set named 'ID', as the ID scores are. Rename it."
+            )
+        sets = {"ID": scores_id, **scores_ood}
         (self.ax_,) = new_axes(axes=ax)
         self.figure_ = self.ax_.figure
-        sets = {"ID": self.scores_id, **self.scores_ood}
         edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins)
         self.histograms_ = {}
         for i, (name, scores) in enumerate(sets.items()):

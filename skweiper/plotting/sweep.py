@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from skweiper.plotting.axes import new_axes
 
@@ -90,6 +91,7 @@ class SweepDisplay:
         -------
         SweepDisplay
         """
+        check_is_fitted(search)
         return cls.from_cv_results(search.cv_results_, x, y, metric=metric, ax=ax)
 
     def plot(self, *, ax=None):
