@@ -249,9 +249,10 @@ def test_classes_that_are_not_two_of_the_head_are_refused(data, detector, classe
     ],
 )
 def test_scores_that_cannot_be_drawn_are_named(display, scores_id, scores_ood, message):
+    before = plt.get_fignums()
     with pytest.raises(ValueError, match=message):
         display.from_predictions(scores_id, scores_ood)
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_a_data_set_cannot_take_the_place_of_the_id_scores():
