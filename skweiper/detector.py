@@ -268,8 +268,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         if self._uses_densities:
             self.feature_density_ = space.engine.to_host(features.density)
             self.logit_density_ = space.engine.to_host(logits.density)
-        scores = space.map(self._score_measured, kept)
-        return np.concatenate([space.engine.to_host(part) for part in scores])
+        score_on_host = _on_host(space, self._score_measured)
+        return np.concatenate(list(space.map(score_on_host, kept)))
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_measured)
@@ -347,11 +347,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     def _map_rows(self, rows, finish):
         """finish(measured) of all rows, concatenated."""
         space = self._space(rows)
-
-        def finish_on_host(measured):
-            # In the worker, on its stream: a copy on the default one would make all streams wait.
-            return space.engine.to_host(finish(measured))
-
+        finish_on_host = _on_host(space, finish)
         chunks = measured_chunks(
             rows, space, self._request(), finish_on_host, self.verbose, "score"
         )
@@ -392,3 +388,11 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
 def _as_is(measured):
     return measured
+
+
+def _on_host(space, finish):
+    """`finish` whose result is copied to the host where it was computed.
+
+    On the default stream of a device the copy would make all streams wait for each other.
+    """
+    return lambda measured: space.engine.to_host(finish(measured))
