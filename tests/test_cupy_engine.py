@@ -529,6 +529,22 @@ def test_bad_values_are_refused_with_their_place(cupy, where, value, message):
         detector.fit(given, np.where(np.arange(24) == 2, -1, 1))
 
 
+@pytest.mark.parametrize("score", ["kld", "energy"])
+def test_overflow_is_reported_as_on_the_cpu(cupy, score):
+    weight, X = make_data()
+    detector, huge = make_detector(weight, score=score).fit(X), X * np.float32(1e38)
+    messages = []
+    for given in (huge, cupy.asarray(huge)):
+        for use in (detector.score_samples, clone(detector).fit):
+            try:
+                use(given)
+                messages.append(None)
+            except ValueError as error:
+                messages.append(str(error))
+    assert messages[:2] == messages[2:]
+    assert messages[1] is not None
+
+
 def test_bad_shapes_on_the_device_are_refused(cupy):
     weight, X = make_data()
     with pytest.raises(ValueError, match=r"shape \(n_samples, n_features\)"):
