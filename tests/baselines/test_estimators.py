@@ -1,9 +1,13 @@
 """Properties that every peer detector and shaper has."""
 
+import ast
+import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
+from numpydoc.docscrape import ClassDoc
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -29,6 +33,22 @@ def named(estimator):
 @parametrize_with_checks(DETECTORS + SHAPERS)
 def test_sklearn_compatible(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [*DETECTORS, *SHAPERS[:3], SHAPERS[-1]], ids=named)
+def test_documented_parameters_and_defaults_are_the_real_ones(estimator):
+    documented = {p.name: p.type for p in ClassDoc(type(estimator))["Parameters"]}
+    signature = inspect.signature(type(estimator)).parameters
+    assert list(documented) == list(signature)
+    for name, parameter in signature.items():
+        stated = re.search(r"default=(.+)$", documented[name]).group(1)
+        assert ast.literal_eval(stated) == parameter.default
+
+
+@pytest.mark.parametrize("estimator", [*DETECTORS, *SHAPERS[:3], SHAPERS[-1]], ids=named)
+def test_docstring_names_its_source(estimator):
+    references = "".join(ClassDoc(type(estimator))["References"])
+    assert "https://" in references or "skweiper.scores" in references
 
 
 @pytest.fixture(scope="module")
