@@ -124,6 +124,31 @@ def _whole_block(perturbation, engine, budget):
     return engine.gather(perturbation.blocks(memory_budget() // 4), perturbation.n_repeats)
 
 
+class KnownLogits:
+    """Unperturbed logits of the first rows of a source, kept from one pass for the next.
+
+    Parameters
+    ----------
+    most_bytes : int
+    """
+
+    def __init__(self, most_bytes):
+        self.most_bytes = most_bytes
+        self.source = None
+        self._kept = {}
+
+    def keep(self, source, rows, unperturbed):
+        """Remember a chunk's, if all rows up to its last fit."""
+        self.source = source
+        bytes_per_row = sum(array.nbytes for array in unperturbed) // (rows.stop - rows.start)
+        if rows.stop * bytes_per_row <= self.most_bytes:
+            self._kept[rows.start, rows.stop] = unperturbed
+
+    def take(self, source, rows):
+        """Hand out a chunk's and forget them; None where they are not known."""
+        return self._kept.pop((rows.start, rows.stop), None) if source is self.source else None
+
+
 class PerturbedSpace:
     """A perturbation as an engine computes it.
 
@@ -141,6 +166,7 @@ class PerturbedSpace:
         self.largest_kept = (
             engine.memory_budget() // 2 if self.on_device else int(KEPT_SHARE * memory_budget())
         )
+        self.known_logits = KnownLogits(self.quarter_of_spare)
 
     @property
     def fits(self):
@@ -260,7 +286,7 @@ def value_ranges(source, space, verbose=0):
 
         def ranges_of(rows, block=block):
             features = space.engine.load(source, rows)
-            logits = ValueRange(*space.engine.logit_range(features, block))
+            logits = ValueRange(*_logit_range(features, block, source, rows, space))
             return ValueRange(float(features.min()), float(features.max())), logits
 
         def chunk_ranges(rows, ranges_of=ranges_of):
@@ -271,6 +297,15 @@ def value_ranges(source, space, verbose=0):
             feature_range = feature_range.merge(features)
             logit_range = logit_range.merge(logits)
     return feature_range, logit_range
+
+
+def _logit_range(features, block, source, rows, space):
+    """Range of a chunk's perturbed logits; the unperturbed ones are kept for the next pass."""
+    unperturbed = None if space.on_device else space.engine.unperturbed(features, block)
+    if unperturbed is None:
+        return space.engine.logit_range(features, block)
+    space.known_logits.keep(source, rows, unperturbed)
+    return space.engine.logit_range(features, block, unperturbed)
 
 
 def _merge_ranges(pairs):
@@ -306,7 +341,9 @@ def _measure_chunk(source, rows, space, block, request):
     def measure(part):
         features = engine.load(source, part)
         feature_counts = [engine.histogram(features, bins) for bins in request.feature_bins]
-        measurement = engine.measure(features, block, request.logit_bins, request.scores)
+        arguments = features, block, request.logit_bins, request.scores
+        known = space.known_logits.take(source, part)
+        measurement = engine.measure(*arguments, *([] if known is None else [known]))
         return Measured(feature_counts, measurement.counts, measurement.score_sums)
 
     return space.halving(measure, rows, lambda parts: _concatenate(parts, engine.xp))

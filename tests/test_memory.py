@@ -7,6 +7,7 @@ import pytest
 from sklearn import config_context
 
 from skweiper import WeiPerDetector
+from skweiper.engines import numpy as numpy_engine
 
 MEBIBYTE = 2**20
 N_SAMPLES, N_FEATURES, N_CLASSES = 12_000, 64, 20
@@ -69,3 +70,18 @@ def test_the_budget_changes_neither_scores_nor_threshold(dump, weight):
         scores = detector.fit(rows).score_samples(rows)
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
     assert offset == pytest.approx(detector.offset_, rel=0.05)
+
+
+def test_unperturbed_logits_are_computed_once_while_they_fit(dump, weight, monkeypatch):
+    products = []
+
+    def counted(features, block, product=numpy_engine.block_logits):
+        products.append(len(features))
+        return product(features, block)
+
+    monkeypatch.setattr(numpy_engine, "block_logits", counted)
+    for budget, n_expected in ((1024, len(dump)), (0.5, 2 * len(dump))):
+        products.clear()
+        with config_context(working_memory=budget):
+            WeiPerDetector(weight, n_repeats=5, random_state=0).fit(dump)
+        assert n_expected * 0.9 < sum(products) <= n_expected

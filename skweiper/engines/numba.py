@@ -15,8 +15,7 @@ import numpy as np
 from skweiper.engines.numpy import (
     Measurement,
     NumpyEngine,
-    block_logits,
-    feature_norms,
+    sum_over_repeats,
 )
 from skweiper.perturbation import ImplicitBlock
 
@@ -271,39 +270,42 @@ class NumbaEngine(NumpyEngine):
         count_rows(counts, values, limits, sizes)
         return counts
 
-    def measure(self, features, block, logit_bins=(), scores=()):
-        n_samples = features.shape[0]
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
+        n_samples, fuses_msp = features.shape[0], "msp" in scores
         limits, sizes = _bins_table(logit_bins)
         counts = np.zeros((n_samples, sizes.sum()), np.int32)
-        fuses_msp = "msp" in scores
         msp_sums = np.zeros(n_samples if fuses_msp else 0)
-        if len(sizes) or fuses_msp:
-            for rows, tile in self._kernel_inputs(features, block):
-                _measure_tile(counts[rows], msp_sums[rows], *tile, limits, sizes)
-        score_sums = self._other_scores(features, block, scores)
-        for k, score in enumerate(scores):
-            if score == "msp":
-                score_sums[k] = msp_sums
+        targets = counts, msp_sums, limits, sizes
+        others = [score for score in scores if score != "msp"]
+        measure = self._measure_sums if isinstance(block, ImplicitBlock) else self._measure_products
+        other_sums = iter(measure(features, block, targets, others, unperturbed))
+        sums = [msp_sums if score == "msp" else next(other_sums) for score in scores]
+        score_sums = np.array(sums).reshape(len(scores), n_samples)
         return Measurement(_split(counts, sizes), score_sums)
 
-    def _kernel_inputs(self, features, block):
-        """Yield (row slice, (logits, norms, offsets)) as `measure_over_classes` takes them."""
-        if isinstance(block, ImplicitBlock):
-            logits, norms = block_logits(features, block), feature_norms(features)
-            yield slice(0, len(features)), (logits, norms, block.offsets[None])
-            return
-        bias = block.bias[None]
-        for rows, products, _ in self._tiles(features, block, with_bias=False):
-            yield rows, (bias, np.ones(len(products), np.float32), products)
+    def _measure_sums(self, features, block, targets, scores, unperturbed):
+        """Fill the targets from an implicit block; return the sums of the further scores."""
+        counts, msp_sums, limits, sizes = targets
+        unperturbed = unperturbed or self.unperturbed(features, block)
+        if len(sizes) or len(msp_sums):
+            _measure_tile(counts, msp_sums, *unperturbed, block.offsets[None], limits, sizes)
+        if not scores:
+            return np.zeros((0, len(features)))
+        return super().measure(features, block, (), scores, unperturbed).score_sums
 
-    def _other_scores(self, features, block, scores):
-        """Score sums with those of "msp" left at zero, through tiles."""
-        others = tuple(score for score in scores if score != "msp")
-        sums = np.zeros((len(scores), features.shape[0]))
-        if others:
-            is_other = [score != "msp" for score in scores]
-            sums[is_other] = super().measure(features, block, (), others).score_sums
-        return sums
+    def _measure_products(self, features, block, targets, scores, _):
+        """The same from an explicit block, in one pass over the tiles of the product."""
+        counts, msp_sums, limits, sizes = targets
+        bias, score_sums = block.bias[None], np.zeros((len(scores), len(features)))
+        for rows, products, workspace in self._tiles(features, block, with_bias=False):
+            ones = np.ones(len(products), np.float32)
+            if len(sizes) or len(msp_sums):
+                _measure_tile(counts[rows], msp_sums[rows], bias, ones, products, limits, sizes)
+            if scores:
+                products += block.bias
+            for total, score in zip(score_sums, scores, strict=True):
+                total[rows] += sum_over_repeats(score, products, workspace)
+        return score_sums
 
 
 def _measure_tile(counts, msp_sums, logits, norms, offsets, limits, sizes):

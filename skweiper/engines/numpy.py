@@ -36,6 +36,20 @@ class Measurement(NamedTuple):
     score_sums: np.ndarray
 
 
+class Unperturbed(NamedTuple):
+    """What an implicit block needs of the features; it outlives them between two passes.
+
+    Attributes
+    ----------
+    logits : ndarray of shape (n_samples, n_classes), float32
+    norms : ndarray of shape (n_samples,), float32
+        Euclidean lengths of the features.
+    """
+
+    logits: np.ndarray
+    norms: np.ndarray
+
+
 class Workspace:
     """The buffer of a tile and its two temporaries, reused by the tiles of one call.
 
@@ -96,21 +110,39 @@ class NumpyEngine:
             add_histogram(counts[part], values[part], bins, workspace)
         return counts
 
-    def logit_range(self, features, block):
+    def unperturbed(self, features, block):
+        """Unperturbed logits and norms; None for an explicit block, which has no use for them.
+
+        Returns
+        -------
+        Unperturbed or None
+        """
+        if not isinstance(block, ImplicitBlock):
+            return None
+        return Unperturbed(block_logits(features, block), feature_norms(features))
+
+    def logit_range(self, features, block, unperturbed=None):
         """Smallest and largest perturbed logit over all samples and repeats of the block.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_samples, n_features), float32
+        block : ImplicitBlock or ExplicitBlock
+        unperturbed : Unperturbed or None
+            Of these features, where it is known.
 
         Returns
         -------
         (float, float)
         """
         if isinstance(block, ImplicitBlock):
-            return implicit_logit_range(features, block)
+            return implicit_logit_range(unperturbed or self.unperturbed(features, block), block)
         low, high = np.inf, -np.inf
         for _, tile, _ in self._tiles(features, block):
             low, high = min(low, float(tile.min())), max(high, float(tile.max()))
         return low, high
 
-    def measure(self, features, block, logit_bins=(), scores=()):
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
         Parameters
@@ -120,6 +152,8 @@ class NumpyEngine:
         logit_bins : sequence of Bins
         scores : sequence of str or callable
             Logit scores as `skweiper.scores.logit_score` takes them.
+        unperturbed : Unperturbed or None
+            Of these features, where it is known.
 
         Returns
         -------
@@ -128,7 +162,7 @@ class NumpyEngine:
         n_samples = features.shape[0]
         counts = [np.zeros((n_samples, bins.n_bins), np.int32) for bins in logit_bins]
         score_sums = np.zeros((len(scores), n_samples))
-        for rows, tile, workspace in self._tiles(features, block):
+        for rows, tile, workspace in self._tiles(features, block, unperturbed):
             for total, bins in zip(counts, logit_bins, strict=True):
                 add_histogram(total[rows], tile, bins, workspace)
             for total, score in zip(score_sums, scores, strict=True):
@@ -143,11 +177,16 @@ class NumpyEngine:
         ndarray of shape (n_samples, block.n_repeats, block.n_classes), float32
         """
         logits = np.empty((features.shape[0], block.n_repeats, block.n_classes), np.float32)
-        write = perturbed_logits_writer(features, block)
-        write(logits, slice(None), slice(None))
+        self._writer(features, block)(logits, slice(None), slice(None))
         return logits
 
-    def _tiles(self, features, block, with_bias=True):
+    def _writer(self, features, block, unperturbed=None, with_bias=True):
+        """A function (out, rows, repeats) that writes those perturbed logits into `out`."""
+        if isinstance(block, ImplicitBlock):
+            return sums_writer(unperturbed or self.unperturbed(features, block), block)
+        return products_writer(features, block, with_bias)
+
+    def _tiles(self, features, block, unperturbed=None, with_bias=True):
         """Yield (row slice, perturbed logits, workspace); a tile is overwritten by the next.
 
         A tile is some rows of some repeats: all repeats where they are cheap to make, and all
@@ -156,7 +195,7 @@ class NumpyEngine:
         n_samples = features.shape[0]
         rows, repeats = tile_shape(n_samples, block)
         workspace = Workspace(rows * repeats * block.n_classes)
-        write = perturbed_logits_writer(features, block, with_bias)
+        write = self._writer(features, block, unperturbed, with_bias)
         for part in row_slices(n_samples, rows):
             for span in row_slices(block.n_repeats, repeats):
                 shape = (part.stop - part.start, span.stop - span.start, block.n_classes)
@@ -217,34 +256,32 @@ def block_logits(features, block):
     return logits
 
 
-def perturbed_logits_writer(features, block, with_bias=True):
-    """A function (out, rows, repeats) that writes those perturbed logits into `out`.
+def sums_writer(unperturbed, block):
+    """Writer of the perturbed logits of an implicit block, logits + norm * offsets."""
+    logits, norms = unperturbed
 
-    `out` has shape (n_samples, n_repeats, n_classes).
-    """
-    if not isinstance(block, ImplicitBlock):
-
-        def write_products(out, rows, repeats):
-            directions = block.weight[repeats].reshape(-1, block.weight.shape[2])
-            np.matmul(features[rows], directions.T, out=out.reshape(out.shape[0], -1))
-            if with_bias:
-                out += block.bias
-
-        return write_products
-
-    logits, norms = block_logits(features, block), feature_norms(features)
-
-    def write_sums(out, rows, repeats):
+    def write(out, rows, repeats):
         np.multiply(norms[rows, None, None], block.offsets[repeats], out=out)
         out += logits[rows, None, :]
 
-    return write_sums
+    return write
 
 
-def implicit_logit_range(features, block):
+def products_writer(features, block, with_bias):
+    """Writer of the perturbed logits of an explicit block, a matrix product."""
+
+    def write(out, rows, repeats):
+        directions = block.weight[repeats].reshape(-1, block.weight.shape[2])
+        np.matmul(features[rows], directions.T, out=out.reshape(out.shape[0], -1))
+        if with_bias:
+            out += block.bias
+
+    return write
+
+
+def implicit_logit_range(unperturbed, block):
     """Closed form: for each class only the extreme offsets can give an extreme logit."""
-    logits = block_logits(features, block)
-    norms = feature_norms(features)[:, None]
+    logits, norms = unperturbed.logits, unperturbed.norms[:, None]
     low = np.min(logits + norms * np.min(block.offsets, axis=0))
     high = np.max(logits + norms * np.max(block.offsets, axis=0))
     return float(low), float(high)
