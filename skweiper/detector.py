@@ -17,7 +17,7 @@ from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks
 from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
-from skweiper.statistics import MeanDensity
+from skweiper.statistics import MeanDensity, sum_of_counts
 
 BYTES_PER_KEPT_BIN = 4
 
@@ -251,23 +251,22 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     def _learn_densities(self, rows, space, sampled):
         """One pass: mean densities of all rows, and the scores of the sampled ones."""
-        request = self._request()
-        features = MeanDensity(self.n_bins, rows.n_features)
-        logits = MeanDensity(self.n_bins, space.logits_per_sample)
+        densities = (
+            MeanDensity(self.n_bins, rows.n_features),
+            MeanDensity(self.n_bins, space.logits_per_sample),
+        )
         kept = []
-        chunks = measured_chunks(rows, space, request, _as_is, self.verbose, "fit")
-        for chunk, measured in chunks:
+        chunks = measured_chunks(rows, space, self._request(), _with_sums, self.verbose, "fit")
+        for chunk, (measured, count_sums) in chunks:
+            for density, sums in zip(densities, count_sums, strict=False):
+                density.add(chunk.stop - chunk.start, sums)
             first, last = np.searchsorted(sampled, [chunk.start, chunk.stop])
             all_sampled = last - first == chunk.stop - chunk.start
             with space.working():
-                if self._uses_densities:
-                    features.update(measured.feature_counts[0])
-                    logits.update(measured.logit_counts[0])
                 wanted = sampled[first:last] - chunk.start
                 kept.append(measured if all_sampled else measured.take(wanted))
         if self._uses_densities:
-            self.feature_density_ = space.engine.to_host(features.density)
-            self.logit_density_ = space.engine.to_host(logits.density)
+            self.feature_density_, self.logit_density_ = (part.density for part in densities)
         score_on_host = _on_host(space, self._score_measured)
         return np.concatenate(list(space.map(score_on_host, kept)))
 
@@ -386,8 +385,10 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         )
 
 
-def _as_is(measured):
-    return measured
+def _with_sums(measured):
+    """Measurements of a chunk, and the sums of its counts of features and of logits."""
+    counts = measured.feature_counts + measured.logit_counts
+    return measured, [sum_of_counts(part) for part in counts]
 
 
 def _on_host(space, finish):

@@ -13,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from skweiper.chunks import available_threads, map_in_order, memory_budget, row_slices, rows_within
+from skweiper.engines.numpy import FLOAT32_BYTES, Unperturbed
 from skweiper.progress import track
 from skweiper.statistics import ValueRange
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
+RANGE_ROWS = 2048
+"""The same where little is done for each row, and threads would often meet."""
 BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
 BYTES_PER_LOGIT = 12
 KEPT_SHARE = 0.8
@@ -129,24 +132,29 @@ class KnownLogits:
 
     Parameters
     ----------
+    source : FeatureRows
+    n_classes : int
     most_bytes : int
     """
 
-    def __init__(self, most_bytes):
-        self.most_bytes = most_bytes
-        self.source = None
-        self._kept = {}
-
-    def keep(self, source, rows, unperturbed):
-        """Remember a chunk's, if all rows up to its last fit."""
+    def __init__(self, source, n_classes, most_bytes):
         self.source = source
-        bytes_per_row = sum(array.nbytes for array in unperturbed) // (rows.stop - rows.start)
-        if rows.stop * bytes_per_row <= self.most_bytes:
-            self._kept[rows.start, rows.stop] = unperturbed
+        n_rows = min(len(source), most_bytes // (FLOAT32_BYTES * (n_classes + 1)))
+        self.kept = Unperturbed(
+            np.empty((n_rows, n_classes), np.float32), np.empty(n_rows, np.float32)
+        )
 
-    def take(self, source, rows):
-        """Hand out a chunk's and forget them; None where they are not known."""
-        return self._kept.pop((rows.start, rows.stop), None) if source is self.source else None
+    def keep(self, rows, unperturbed):
+        """Remember a chunk's, as far as there is room."""
+        for kept, values in zip(self.kept, unperturbed, strict=True):
+            room = kept[rows]
+            room[:] = values[: len(room)]
+
+    def find(self, source, rows):
+        """A chunk's, or None where they are not known."""
+        if source is not self.source or rows.stop > len(self.kept.norms):
+            return None
+        return Unperturbed(self.kept.logits[rows], self.kept.norms[rows])
 
 
 class PerturbedSpace:
@@ -166,7 +174,7 @@ class PerturbedSpace:
         self.largest_kept = (
             engine.memory_budget() // 2 if self.on_device else int(KEPT_SHARE * memory_budget())
         )
-        self.known_logits = KnownLogits(self.quarter_of_spare)
+        self.known_logits = None
 
     @property
     def fits(self):
@@ -255,16 +263,16 @@ def _chunk_bytes_per_row(space, n_bins):
     )
 
 
-def chunk_slices(n_rows, space, n_bins=0):
+def chunk_slices(n_rows, space, n_bins=0, most=CHUNK_ROWS):
     """Slices of rows whose chunks, one per thread, fit a quarter of the spare memory."""
     if space.on_device:
-        most = rows_within(space.engine.chunk_bytes(), _chunk_bytes_per_row(space, n_bins), n_rows)
-        return row_slices(n_rows, most)
+        chunk_bytes, row_bytes = space.engine.chunk_bytes(), _chunk_bytes_per_row(space, n_bins)
+        return row_slices(n_rows, rows_within(chunk_bytes, row_bytes, n_rows))
     n_threads = available_threads()
     budget = space.quarter_of_spare // n_threads
     fair_share = max(1, -(-n_rows // n_threads))
-    most = min(CHUNK_ROWS, fair_share)
-    return row_slices(n_rows, rows_within(budget, _chunk_bytes_per_row(space, n_bins), most))
+    row_bytes = _chunk_bytes_per_row(space, n_bins)
+    return row_slices(n_rows, rows_within(budget, row_bytes, min(most, fair_share)))
 
 
 def value_ranges(source, space, verbose=0):
@@ -280,13 +288,16 @@ def value_ranges(source, space, verbose=0):
     -------
     feature_range, logit_range : ValueRange
     """
-    slices = chunk_slices(len(source), space)
+    slices = chunk_slices(len(source), space, most=RANGE_ROWS)
     feature_range, logit_range = ValueRange(), ValueRange()
+    if space.perturbation.projection == "implicit" and not space.on_device:
+        n_classes = space.perturbation.head.n_classes
+        space.known_logits = KnownLogits(source, n_classes, space.quarter_of_spare)
     for block in space.blocks():
 
         def ranges_of(rows, block=block):
             features = space.engine.load(source, rows)
-            logits = ValueRange(*_logit_range(features, block, source, rows, space))
+            logits = ValueRange(*_logit_range(features, block, rows, space))
             return ValueRange(float(features.min()), float(features.max())), logits
 
         def chunk_ranges(rows, ranges_of=ranges_of):
@@ -299,12 +310,12 @@ def value_ranges(source, space, verbose=0):
     return feature_range, logit_range
 
 
-def _logit_range(features, block, source, rows, space):
+def _logit_range(features, block, rows, space):
     """Range of a chunk's perturbed logits; the unperturbed ones are kept for the next pass."""
-    unperturbed = None if space.on_device else space.engine.unperturbed(features, block)
-    if unperturbed is None:
+    if space.known_logits is None:
         return space.engine.logit_range(features, block)
-    space.known_logits.keep(source, rows, unperturbed)
+    unperturbed = space.engine.unperturbed(features, block)
+    space.known_logits.keep(rows, unperturbed)
     return space.engine.logit_range(features, block, unperturbed)
 
 
@@ -342,7 +353,7 @@ def _measure_chunk(source, rows, space, block, request):
         features = engine.load(source, part)
         feature_counts = [engine.histogram(features, bins) for bins in request.feature_bins]
         arguments = features, block, request.logit_bins, request.scores
-        known = space.known_logits.take(source, part)
+        known = None if space.known_logits is None else space.known_logits.find(source, part)
         measurement = engine.measure(*arguments, *([] if known is None else [known]))
         return Measured(feature_counts, measurement.counts, measurement.score_sums)
 

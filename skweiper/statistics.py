@@ -23,6 +23,11 @@ class ValueRange:
         return np.array([self.low, self.high])
 
 
+def sum_of_counts(counts):
+    """Sum over the samples, ndarray of shape (n_bins,), int64."""
+    return as_host(counts.sum(axis=0, dtype=np.int64))
+
+
 class MeanDensity:
     """Mean over samples of their densities, kept as exact integer sums of their counts.
 
@@ -40,15 +45,17 @@ class MeanDensity:
 
     def update(self, counts):
         """Add the counts of some samples, an integer ndarray of shape (n_samples, n_bins)."""
-        self.n_samples += counts.shape[0]
-        self.count_sums += as_host(counts.sum(axis=0, dtype=np.int64))
+        return self.add(counts.shape[0], sum_of_counts(counts))
+
+    def add(self, n_samples, count_sums):
+        """Add samples of which only the sum of their counts is known, shape (n_bins,)."""
+        self.n_samples += n_samples
+        self.count_sums += count_sums
         return self
 
     def merge(self, other):
         """Add another density over the same bins."""
-        self.n_samples += other.n_samples
-        self.count_sums += other.count_sums
-        return self
+        return self.add(other.n_samples, other.count_sums)
 
     @property
     def density(self):

@@ -1,5 +1,7 @@
 """The reference engine, and the default without numba: NumPy, in tiles that stay in cache."""
 
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +15,9 @@ FLOAT32_INTEGERS = 2**24
 """Below this, single precision holds every integer."""
 FEW_CLASSES = 32
 """Up to here a tile of cheap logits lies class by class: NumPy reduces a short last axis slowly."""
-TILE_BYTES = 2**18
-"""A tile of perturbed logits and its two temporaries fit the second-level cache."""
+TILE_BYTES = 2**21
+"""Smaller tiles and their temporaries would fit the second-level cache, but threads would wait for
+each other: each of NumPy's calls ends by asking for the interpreter's lock."""
 PRODUCT_BYTES = 2**21
 """A tile of a matrix product is larger: it costs little to read it back beside the product."""
 TILES_IN_BUDGET = 64
@@ -51,15 +54,19 @@ class Unperturbed(NamedTuple):
 
 
 class Workspace:
-    """The buffer of a tile and its two temporaries, reused by the tiles of one call.
+    """The buffer of a tile and its two temporaries, reused by the tiles of a call.
 
-    Parameters
+    Attributes
     ----------
-    size : int
-        Values of the largest tile.
+    values, scratch : ndarray of shape (size,), float32
+    cells : ndarray of shape (size,), intp
     """
 
-    def __init__(self, size):
+    def __init__(self):
+        self.reserve(0)
+
+    def reserve(self, size):
+        """Make the buffers of `size` values, whose content is lost."""
         self.values = np.empty(size, np.float32)
         self.scratch = np.empty(size, np.float32)
         self.cells = np.empty(size, np.intp)
@@ -68,12 +75,31 @@ class Workspace:
 class NumpyEngine:
     """Histograms, ranges and averaged logit scores of perturbed logits, in NumPy.
 
-    All methods take float32 C-contiguous features of shape (n_samples, n_features) and are free of
-    state, so several threads may call them on rows of their own at the same time.
+    All methods take float32 C-contiguous features of shape (n_samples, n_features). Several threads
+    may call them on rows of their own at the same time.
     """
 
     name = "numpy"
     xp = np
+
+    def __init__(self):
+        self._idle_workspaces = SimpleQueue()
+
+    @contextmanager
+    def workspace(self, size):
+        """A workspace of at least `size` values, for one thread.
+
+        Kept for the next chunk: the system hands out new memory page by page, which would cost as
+        much as the work.
+        """
+        try:
+            workspace = self._idle_workspaces.get_nowait()
+        except Empty:
+            workspace = Workspace()
+        if len(workspace.values) < size:
+            workspace.reserve(size)
+        yield workspace
+        self._idle_workspaces.put(workspace)
 
     def prepare(self, block):
         """A drawn block in the form that suits this engine; called once per block."""
@@ -105,9 +131,9 @@ class NumpyEngine:
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
         most = within_budget(TILE_BYTES)
         rows = rows_within(most, FLOAT32_BYTES * values.shape[1], values.shape[0])
-        workspace = Workspace(rows * values.shape[1])
-        for part in row_slices(values.shape[0], rows):
-            add_histogram(counts[part], values[part], bins, workspace)
+        with self.workspace(rows * values.shape[1]) as workspace:
+            for part in row_slices(values.shape[0], rows):
+                add_histogram(counts[part], values[part], bins, workspace)
         return counts
 
     def unperturbed(self, features, block):
@@ -194,14 +220,14 @@ class NumpyEngine:
         """
         n_samples = features.shape[0]
         rows, repeats = tile_shape(n_samples, block)
-        workspace = Workspace(rows * repeats * block.n_classes)
         write = self._writer(features, block, unperturbed, with_bias)
-        for part in row_slices(n_samples, rows):
-            for span in row_slices(block.n_repeats, repeats):
-                shape = (part.stop - part.start, span.stop - span.start, block.n_classes)
-                tile = shaped_tile(workspace.values, shape, is_class_by_class(block))
-                write(tile, part, span)
-                yield part, tile, workspace
+        with self.workspace(rows * repeats * block.n_classes) as workspace:
+            for part in row_slices(n_samples, rows):
+                for span in row_slices(block.n_repeats, repeats):
+                    shape = (part.stop - part.start, span.stop - span.start, block.n_classes)
+                    tile = shaped_tile(workspace.values, shape, is_class_by_class(block))
+                    write(tile, part, span)
+                    yield part, tile, workspace
 
 
 def within_budget(tile_bytes):
@@ -322,9 +348,9 @@ def find_cells(values, bins, workspace):
     np.subtract(values, np.float32(bins.low), out=position)
     position *= np.float32(bins.scale)
     np.floor(position, out=position)
-    np.fmax(position, -1, out=position)  # NaN too
-    np.minimum(position, n_bins, out=position)
-    if np.max(position) >= n_bins:  # `high` itself is inside, and so is what rounds up to it
+    np.clip(position, -1, n_bins, out=position)
+    if not np.max(position) < n_bins:  # `high` itself is inside, and so is what rounds up to it
+        np.nan_to_num(position, copy=False, nan=-1)
         inside_top = values <= np.float32(bins.high)
         np.minimum(position, n_bins - 1, out=position, where=inside_top)
     first_cells = np.arange(n_samples, dtype=np.float32) * (n_bins + 2) + 1
