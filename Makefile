@@ -52,8 +52,9 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_cpu.py
+	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_sweep.py
-	$(BIN)/python benchmarks/bench_detectors.py
+	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist demo .pytest_cache .ruff_cache benchmarks/results

@@ -5,87 +5,37 @@
 Prints and saves cpu.json, cpu.md and growth.png. All figures of a table come from one run. Peak
 memory is the process's own resident set at its highest during the call, less what was resident
 before it (Linux; elsewhere empty). Features are standard normal, the head random.
+
+The product is that of the features with all perturbed weights, in slices, with BLAS's own threads:
+what the explicit projection cannot do without. The first call is that of a fresh process on a few
+rows, with numba's cache on disk empty and then filled.
 """
 
 import argparse
-import ctypes
-import gc
-import json
 import os
-import platform
+import subprocess
+import sys
+import tempfile
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from sklearn import config_context
+from memory import peak_mebibytes
+from reporting import machine, markdown_table, problem, rounded, save, seconds
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from skweiper import WeiPerDetector
 
-SHAPES = {(512, 10): 20_000, (512, 100): 4000, (2048, 1000): 1024}  # and rows to time
-EXPLICIT_ROWS = {(512, 10): 8000, (512, 100): 2048, (2048, 1000): 1024}
+ROWS = {  # to time, by (n_features, n_classes)
+    "implicit": {(512, 10): 20_000, (512, 100): 20_000, (2048, 1000): 8192},
+    "explicit": {(512, 10): 8000, (512, 100): 2048, (2048, 1000): 1024},
+}
+SHAPES = list(ROWS["implicit"])
 N_REPEATS = 100
-DEFAULT_MEMORY, LARGE_MEMORY = 1024, 4096  # mebibytes
-MEBIBYTE = 2**20
 ENGINES = ["numpy", "numba"] if find_spec("numba") else ["numpy"]
-
-
-def problem(n_features, n_classes, n_samples):
-    """Features, weight and bias of a typical scale: logits of standard deviation about two."""
-    rng = np.random.default_rng(0)
-    features = rng.standard_normal((n_samples, n_features), dtype=np.float32)
-    weight = rng.standard_normal((n_classes, n_features)) * (2 / np.sqrt(n_features))
-    return features, weight, rng.standard_normal(n_classes)
-
-
-def resident(field):
-    """VmRSS (now) or VmHWM (peak) of this process in bytes; None where /proc has none."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
-
-
-def forget_peak():
-    """Let VmHWM start again from what is resident now."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def peak_mebibytes(call):
-    """Growth of the resident set at its highest during the call; None if it cannot be told."""
-    gc.collect()
-    if hasattr(ctypes.CDLL(None), "malloc_trim"):  # or freed memory would hide what is taken
-        ctypes.CDLL(None).malloc_trim(0)
-    can_tell = forget_peak()
-    before = resident("VmRSS")
-    call()
-    return (resident("VmHWM") - before) / MEBIBYTE if can_tell else None
-
-
-def seconds(*calls, at_least=0.4, most=5):
-    """Shortest time of each call; they take turns, so that all meet the same machine.
-
-    Repeated until all together took `at_least` seconds each, but no more than `most` times.
-    """
-    times = []
-    while len(times) < most and np.sum(times) < at_least * len(calls):
-        times.append([_timed(call) for call in calls])
-    return np.min(times, axis=0)
-
-
-def _timed(call):
-    start = perf_counter()
-    call()
-    return perf_counter() - start
 
 
 def bare_product(features, n_classes):
@@ -104,65 +54,75 @@ def bare_product(features, n_classes):
     return multiply
 
 
-def measure_detector(features, weight, bias, engine, projection):
-    """Seconds to fit, to score and of the bare product, MiB to fit and to score."""
+def detector_row(shape, engine, projection):
+    """Time and memory to fit and to score; for explicit, beside the bare product."""
+    n_features, n_classes = shape
+    n_samples = ROWS[projection][shape]
+    features, weight, bias = problem(*shape, n_samples)
     detector = WeiPerDetector(weight, bias, engine=engine, projection=projection, random_state=0)
-    detector.fit(features[:16]).score_samples(features[:16])  # compiled, threads started
+    detector.fit(features[:16]).score_samples(features[:16])  # compiles
     detector._block_cache.clear()
     fit_memory = peak_mebibytes(lambda: detector.fit(features))
     score_memory = peak_mebibytes(lambda: detector.score_samples(features))
+    beside = [bare_product(features, n_classes)] if projection == "explicit" else []
     (fit,) = seconds(lambda: detector.fit(features))
-    score, product_alone = seconds(
-        lambda: detector.score_samples(features),
-        bare_product(features, weight.shape[0]),
-        at_least=1.5,
-        most=9,
+    score, *product_alone = seconds(
+        lambda: detector.score_samples(features), *beside, at_least=1.5, most=9
     )
-    return fit, score, product_alone, fit_memory, score_memory
-
-
-def detector_row(shape, engine, projection, working_memory):
-    n_features, n_classes = shape
-    rows = SHAPES if projection == "implicit" else EXPLICIT_ROWS
-    features, weight, bias = problem(*shape, rows[shape])
-    n_samples = len(features)
-    with config_context(working_memory=working_memory):
-        fit, score, bare, *memory = measure_detector(features, weight, bias, engine, projection)
+    bare = product_alone[0] if product_alone else np.nan
     return {
         "n_features": n_features,
         "n_classes": n_classes,
         "engine": engine,
         "projection": projection,
-        "working_memory": working_memory,
         "n_samples": n_samples,
         "fit_us": 1e6 * fit / n_samples,
         "score_us": 1e6 * score / n_samples,
+        "fit_over_score": fit / score,
+        "ns_per_logit": 1e9 * score / (n_samples * N_REPEATS * n_classes),
         "product_us": 1e6 * bare / n_samples,
         "score_over_product": score / bare,
-        "ns_per_logit": 1e9 * score / (n_samples * N_REPEATS * n_classes),
-        "fit_peak_mib": memory[0],
-        "score_peak_mib": memory[1],
+        "fit_peak_mib": fit_memory,
+        "score_peak_mib": score_memory,
     }
 
 
 def shape_rows(shape):
-    """All engines and projections of one shape, each beside the bare product."""
-    n_features, n_classes = shape
-    perturbed_bytes = 4 * N_REPEATS * n_classes * n_features
-    rows = []
-    for projection, engine in product(["implicit", "explicit"], ENGINES):
-        memories = [DEFAULT_MEMORY]
-        if projection == "explicit" and 2 * perturbed_bytes > DEFAULT_MEMORY * MEBIBYTE:
-            memories.append(LARGE_MEMORY)
-        for working_memory in memories:
-            row = detector_row(shape, engine, projection, working_memory)
-            rows.append(row)
-            print({name: _rounded(value) for name, value in row.items()}, flush=True)
-    return rows
+    """All engines and projections of one shape."""
+    for projection, engine in product(ROWS, ENGINES):
+        row = detector_row(shape, engine, projection)
+        print({name: rounded(value) for name, value in row.items()}, flush=True)
+        yield row
 
 
-def _rounded(value):
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+def speed_up_rows(table):
+    """How much faster the implicit projection scores than the explicit one."""
+    by_projection = table.set_index(["n_features", "n_classes", "engine", "projection"]).score_us
+    speed_up = by_projection.unstack()  # noqa: PD010 - a Series has no pivot_table
+    speed_up["explicit_over_implicit"] = speed_up.explicit / speed_up.implicit
+    return speed_up.reset_index().rename_axis(columns=None)
+
+
+FIRST_CALL = """
+from time import perf_counter
+import numpy as np
+from skweiper import WeiPerDetector
+X = np.ones((8, 4), np.float32)
+start = perf_counter()
+WeiPerDetector(np.ones((2, 4)), engine="{engine}", random_state=0).fit(X).score_samples(X)
+print(perf_counter() - start)
+"""
+
+
+def first_call_rows():
+    """Seconds of the first fit and score of a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        for engine, cache in (("numpy", ""), ("numba", "empty"), ("numba", "filled")):
+            if engine in ENGINES:
+                command = [sys.executable, "-c", FIRST_CALL.format(engine=engine)]
+                run = subprocess.run(command, env=environment, check=True, capture_output=True)
+                yield {"engine": engine, "cache": cache, "first_call_s": float(run.stdout)}
 
 
 def other_detectors():
@@ -254,43 +214,17 @@ def plot_growth(growth, path):
     pyplot.close(figure)
 
 
-def markdown_table(table):
-    """A GitHub table of three significant digits (pandas' own needs one more package)."""
-    cells = table.map(lambda v: f"{v:,.3g}" if isinstance(v, float) and v < 1e3 else v)
-    cells = cells.map(lambda v: f"{v:,.0f}" if isinstance(v, float) else str(v))
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in cells.to_numpy()]
-    return "\n".join(lines)
-
-
-def machine():
-    return {
-        "cpu_count": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
-def save(directory, tables):
-    directory.mkdir(parents=True, exist_ok=True)
-    records = {name: table.to_dict("records") for name, table in tables.items()}
-    content = {"machine": machine(), **records}
-    (directory / "cpu.json").write_text(json.dumps(content, indent=1))
-    parts = [f"## {name}\n\n{markdown_table(table)}\n" for name, table in tables.items()]
-    (directory / "cpu.md").write_text(f"{machine()}\n\n" + "\n".join(parts))
-    if find_spec("matplotlib"):
-        plot_growth(tables["growth"], directory / "growth.png")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="leave out K=2048, C=1000")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    shapes = list(SHAPES)[:2] if arguments.quick else list(SHAPES)
+    shapes = SHAPES[:2] if arguments.quick else SHAPES
+    detectors = pd.DataFrame([row for shape in shapes for row in shape_rows(shape)])
     tables = {
-        "detectors": pd.DataFrame([row for shape in shapes for row in shape_rows(shape)]),
+        "detectors": detectors,
+        "projections": speed_up_rows(detectors),
+        "first call": pd.DataFrame(first_call_rows()),
         "others": pd.DataFrame([row for k, _ in shapes[1:] for row in other_rows(k)]),
         "growth": pd.DataFrame(
             [
@@ -300,9 +234,12 @@ def main():
             ]
         ),
     }
-    save(arguments.output, tables)
-    for name in ("detectors", "others"):
-        print(f"\n{markdown_table(tables[name])}")
+    save(arguments.output, "cpu", machine(), tables)
+    if find_spec("matplotlib"):
+        plot_growth(tables["growth"], arguments.output / "growth.png")
+    for name, table in tables.items():
+        if name != "growth":
+            print(f"\n## {name}\n\n{markdown_table(table)}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from measuring import machine, markdown_table, peak_mebibytes, timed
+from memory import peak_mebibytes
+from reporting import machine, markdown_table, timed
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline

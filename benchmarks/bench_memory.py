@@ -13,17 +13,16 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
+from functools import partial
 from pathlib import Path
-from time import perf_counter, sleep
 
 import numpy as np
 import pandas as pd
-from reporting import machine, markdown_table, save
+from memory import PeakAnonymous, status_mebibytes
+from reporting import machine, markdown_table, save, timed
 
 N_FEATURES, N_CLASSES = 512, 100
 CHUNK_ROWS = 20_000
-KIBIBYTES_PER_MEBIBYTE = 1024
 
 
 def write_dump(path, n_rows):
@@ -35,37 +34,6 @@ def write_dump(path, n_rows):
         rows = min(CHUNK_ROWS, n_rows - first)
         dump[first : first + rows] = rng.standard_normal((rows, N_FEATURES), dtype=np.float32)
     dump.flush()
-
-
-def status_mebibytes(field):
-    """A field of this process's status, such as VmHWM or RssAnon."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kibibytes = next(line.split()[1] for line in lines if line.startswith(field))
-    return int(kibibytes) / KIBIBYTES_PER_MEBIBYTE
-
-
-class PeakAnonymous:
-    """Watch, in a thread, by how much the anonymous memory of this process grows."""
-
-    def __enter__(self):
-        self.start = self.peak = status_mebibytes("RssAnon")
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        return self
-
-    def _watch(self):
-        while not self.stopped.is_set():
-            self.peak = max(self.peak, status_mebibytes("RssAnon"))
-            sleep(0.002)
-
-    def __exit__(self, *failure):
-        self.stopped.set()
-        self.thread.join()
-
-    @property
-    def growth(self):
-        return self.peak - self.start
 
 
 def measure(path, working_memory):
@@ -82,10 +50,8 @@ def measure(path, working_memory):
     row = {"working_memory_mib": working_memory}
     with config_context(working_memory=working_memory):
         for name, call in (("fit", detector.fit), ("score", detector.score_samples)):
-            start = perf_counter()
             with PeakAnonymous() as memory:
-                call(features)
-            row[f"{name}_s"] = perf_counter() - start
+                _, row[f"{name}_s"] = timed(partial(call, features))
             row[f"{name}_anonymous_mib"] = memory.growth
     return {**row, "resident_mib": status_mebibytes("VmHWM")}
 

@@ -23,14 +23,15 @@ def seconds(*calls, at_least=0.4, fewest=1, most=5, summary=np.min):
     """
     times = []
     while len(times) < fewest or (len(times) < most and np.sum(times) < at_least * len(calls)):
-        times.append([_timed(call) for call in calls])
+        times.append([timed(call)[1] for call in calls])
     return summary(times, axis=0)
 
 
-def _timed(call):
+def timed(call):
+    """The result of a call, and the seconds it took."""
     start = perf_counter()
-    call()
-    return perf_counter() - start
+    result = call()
+    return result, perf_counter() - start
 
 
 def rounded(value):
