@@ -12,15 +12,19 @@ no NaN or infinity are not set.
 import numba
 import numpy as np
 
+from skweiper.chunks import row_slices
 from skweiper.engines.numpy import (
     Measurement,
     NumpyEngine,
     sum_over_repeats,
+    tile_shape,
 )
 from skweiper.perturbation import ImplicitBlock
 
 FEW_CLASSES = 128
-"""Up to here the loops run over the repeats of a class, above over the classes of a repeat."""
+"""Up to here implicit loops run over the repeats of a class, above over the classes of a repeat."""
+SIDE_BY_SIDE = 64
+"""Samples whose histograms, and logits of a repeat, stay in cache together."""
 SEGMENT = 4096
 """Perturbed logits that are worked on at a time; they stay in the first-level cache."""
 LARGE_SEGMENT = 4 * SEGMENT
@@ -124,6 +128,29 @@ def _scale_and_add(out, values, scale, shifts):
 
 
 @compiled
+def _shift(out, values, shift):
+    for j in range(out.shape[0]):
+        out[j] = values[j] + shift
+
+
+@compiled
+def _sum_softmax(sums, largest, values):
+    """Sum over the first axis of exp(value - largest), and the largest, entry by entry."""
+    largest[:] = -np.inf
+    sums[:] = 0.0
+    for c in range(values.shape[0]):
+        _raise_to(largest, values[c])
+    for c in range(values.shape[0]):
+        _add_exp(sums, values[c], largest)
+
+
+@compiled
+def _add_inverse(totals, values):
+    for j in range(totals.shape[0]):
+        totals[j] += ONE / values[j]
+
+
+@compiled
 def _find_bins(cells, values, low, high, scale, n_bins):
     """Bin of each value; `n_bins`, the overflow bin, for what is outside of [low, high]."""
     last, outside = np.float32(n_bins - 1), np.float32(n_bins)
@@ -163,6 +190,28 @@ def _count_all(histograms, cells, values, limits, sizes):
 
 
 @compiled
+def _count_side_by_side(histogram, cells, width, stride):
+    """Count the cells of `width` samples in turn, each into its own `stride` bins."""
+    for first in range(0, cells.shape[0], width):
+        part = cells[first : first + width]
+        for j in range(width):
+            histogram[np.uint64(j * stride) + np.uint64(part[j])] += np.uint32(1)
+
+
+@compiled
+def _collect_side_by_side(counts, histograms, stride, sizes):
+    """Add each sample's histograms to its row of counts, leave out the overflow, and clear."""
+    start = 0
+    for k in range(sizes.shape[0]):
+        for j in range(counts.shape[0]):
+            part = histograms[k, j * stride : j * stride + sizes[k]]
+            for b in range(part.shape[0]):
+                counts[j, start + b] += np.int32(part[b])
+        start += sizes[k]
+    histograms[:] = 0
+
+
+@compiled
 def _collect(counts, histograms, sizes):
     """Add the interleaved histograms to one row of counts, leave out the overflow, and clear."""
     start = 0
@@ -177,11 +226,16 @@ def _collect(counts, histograms, sizes):
 
 
 @compiled
-def _workspace(limits, sizes):
+def _largest_size(sizes):
     largest_size = 0
     for size in sizes:
         largest_size = max(largest_size, size)
-    histograms = np.zeros((sizes.shape[0], INTERLEAVED, largest_size + 1), np.uint32)
+    return largest_size
+
+
+@compiled
+def _workspace(limits, sizes):
+    histograms = np.zeros((sizes.shape[0], INTERLEAVED, _largest_size(sizes) + 1), np.uint32)
     return histograms, np.empty(SEGMENT, np.uint32)
 
 
@@ -196,7 +250,7 @@ def count_rows(counts, values, limits, sizes):
 
 @compiled
 def measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes):
-    """Bin and score `logits + norms * offsets`, repeat by repeat, classes contiguous.
+    """Bin and score `logits + norms * offsets`, repeat by repeat.
 
     Parameters
     ----------
@@ -204,20 +258,18 @@ def measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes
         Added to.
     msp_sums : ndarray of shape (n_samples,) or (0,), float64
         Added to; empty where no maximum softmax probability is asked for.
-    logits : ndarray of shape (n_samples or 1, n_classes), float32
+    logits : ndarray of shape (n_samples, n_classes), float32
     norms : ndarray of shape (n_samples,), float32
-    offsets : ndarray of shape (n_samples or 1, n_repeats, n_classes), float32
+    offsets : ndarray of shape (n_repeats, n_classes), float32
     limits : ndarray of shape (n_histograms, 3), float32
         Low, high, scale.
     sizes : ndarray of shape (n_histograms,), int64
     """
     histograms, cells = _workspace(limits, sizes)
-    values, lanes = np.empty(offsets.shape[2], np.float32), np.empty(LANES, np.float32)
+    values, lanes = np.empty(offsets.shape[1], np.float32), np.empty(LANES, np.float32)
     for n in range(norms.shape[0]):
-        row_logits = logits[n % logits.shape[0]]
-        row_offsets = offsets[n % offsets.shape[0]]
-        for i in range(offsets.shape[1]):
-            _scale_and_add(values, row_offsets[i], norms[n], row_logits)
+        for i in range(offsets.shape[0]):
+            _scale_and_add(values, offsets[i], norms[n], logits[n])
             _count_all(histograms, cells, values, limits, sizes)
             if msp_sums.shape[0] > 0:
                 msp_sums[n] += ONE / _sum_exp(values, _largest(values, lanes))
@@ -226,37 +278,59 @@ def measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes
 
 @compiled
 def measure_over_repeats(counts, msp_sums, logits, norms, offsets, limits, sizes):
-    """As `measure_over_classes`, with offsets of shape (n_samples or 1, n_classes, n_repeats)."""
-    n_classes, n_repeats = offsets.shape[1], offsets.shape[2]
+    """As `measure_over_classes`, with offsets of shape (n_classes, n_repeats)."""
+    n_classes, n_repeats = offsets.shape
     at_once = min(n_repeats, max(16, LARGE_SEGMENT // n_classes))
     histograms, cells = _workspace(limits, sizes)
     buffer = np.empty(n_classes * at_once, np.float32)
     largest, sums = np.empty(at_once, np.float32), np.empty(at_once, np.float32)
     for n in range(norms.shape[0]):
-        row_logits = logits[n % logits.shape[0]]
-        row_offsets = offsets[n % offsets.shape[0]]
         for first in range(0, n_repeats, at_once):
             width = min(at_once, n_repeats - first)
             values = buffer[: n_classes * width].reshape((n_classes, width))
             for c in range(n_classes):
-                part = row_offsets[c, first : first + width]
-                _scale_and_shift(values[c], part, norms[n], row_logits[c])
+                part = offsets[c, first : first + width]
+                _scale_and_shift(values[c], part, norms[n], logits[n, c])
             _count_all(histograms, cells, buffer[: n_classes * width], limits, sizes)
             if msp_sums.shape[0] > 0:
-                msp_sums[n] += _msp_sum(values, largest[:width], sums[:width])
+                _sum_softmax(sums[:width], largest[:width], values)
+                msp_sums[n] += _sum_inverse(sums[:width])
         _collect(counts[n], histograms, sizes)
 
 
 @compiled
-def _msp_sum(values, largest, sums):
-    """Sum over repeats of the maximum softmax probability, classes along the first axis."""
-    largest[:] = -np.inf
-    sums[:] = 0.0
-    for c in range(values.shape[0]):
-        _raise_to(largest, values[c])
-    for c in range(values.shape[0]):
-        _add_exp(sums, values[c], largest)
-    return _sum_inverse(sums)
+def measure_over_samples(counts, msp_sums, bias, products, limits, sizes):
+    """Bin and score products + bias, some samples side by side.
+
+    Parameters as in `measure_over_classes`, and
+
+    bias : ndarray of shape (n_classes,), float32
+    products : ndarray of shape (n_repeats, n_classes, n_samples), float32
+    """
+    n_repeats, n_classes, n_samples = products.shape
+    stride = _largest_size(sizes) + 1
+    histograms = np.zeros((sizes.shape[0], SIDE_BY_SIDE * stride), np.uint32)
+    buffer = np.empty(n_classes * SIDE_BY_SIDE, np.float32)
+    cells = np.empty(n_classes * SIDE_BY_SIDE, np.uint32)
+    all_largest, all_sums = np.empty(SIDE_BY_SIDE, np.float32), np.empty(SIDE_BY_SIDE, np.float32)
+    for first in range(0, n_samples, SIDE_BY_SIDE):
+        width = min(SIDE_BY_SIDE, n_samples - first)
+        flat, found = buffer[: n_classes * width], cells[: n_classes * width]
+        values, largest, sums = (
+            flat.reshape((n_classes, width)),
+            all_largest[:width],
+            all_sums[:width],
+        )
+        for i in range(n_repeats):
+            for c in range(n_classes):
+                _shift(values[c], products[i, c, first : first + width], bias[c])
+            for k in range(sizes.shape[0]):
+                _find_bins(found, flat, limits[k, 0], limits[k, 1], limits[k, 2], sizes[k])
+                _count_side_by_side(histograms[k], found, width, stride)
+            if msp_sums.shape[0] > 0:
+                _sum_softmax(sums, largest, values)
+                _add_inverse(msp_sums[first : first + width], sums)
+        _collect_side_by_side(counts[first : first + width], histograms, stride, sizes)
 
 
 class NumbaEngine(NumpyEngine):
@@ -288,7 +362,7 @@ class NumbaEngine(NumpyEngine):
         counts, msp_sums, limits, sizes = targets
         unperturbed = unperturbed or self.unperturbed(features, block)
         if len(sizes) or len(msp_sums):
-            _measure_tile(counts, msp_sums, *unperturbed, block.offsets[None], limits, sizes)
+            _measure_implicit(counts, msp_sums, *unperturbed, block.offsets, limits, sizes)
         if not scores:
             return np.zeros((0, len(features)))
         return super().measure(features, block, (), scores, unperturbed).score_sums
@@ -296,26 +370,38 @@ class NumbaEngine(NumpyEngine):
     def _measure_products(self, features, block, targets, scores, _):
         """The same from an explicit block, in one pass over the tiles of the product."""
         counts, msp_sums, limits, sizes = targets
-        bias, score_sums = block.bias[None], np.zeros((len(scores), len(features)))
-        for rows, products, workspace in self._tiles(features, block, with_bias=False):
-            ones = np.ones(len(products), np.float32)
+        score_sums = np.zeros((len(scores), len(features)))
+        for rows, products, workspace in self._product_tiles(features, block):
             if len(sizes) or len(msp_sums):
-                _measure_tile(counts[rows], msp_sums[rows], bias, ones, products, limits, sizes)
+                parts = counts[rows], msp_sums[rows]
+                measure_over_samples(*parts, block.bias, products, limits, sizes)
             if scores:
-                products += block.bias
+                products += block.bias[:, None]
             for total, score in zip(score_sums, scores, strict=True):
-                total[rows] += sum_over_repeats(score, products, workspace)
+                total[rows] += sum_over_repeats(score, products.transpose(2, 0, 1), workspace)
         return score_sums
 
+    def _product_tiles(self, features, block):
+        """Yield (row slice, products, workspace), products (n_repeats, n_classes, n_samples)."""
+        n_samples = features.shape[0]
+        rows, repeats = tile_shape(n_samples, block)
+        with self.workspace(rows * repeats * block.n_classes) as workspace:
+            for part in row_slices(n_samples, rows):
+                for span in row_slices(block.n_repeats, repeats):
+                    weight = block.weight[span]
+                    shape = *weight.shape[:2], part.stop - part.start
+                    products = workspace.values[: np.prod(shape)].reshape(shape)
+                    out = products.reshape(-1, shape[2])
+                    np.matmul(weight.reshape(len(out), -1), features[part].T, out=out)
+                    yield part, products, workspace
 
-def _measure_tile(counts, msp_sums, logits, norms, offsets, limits, sizes):
+
+def _measure_implicit(counts, msp_sums, logits, norms, offsets, limits, sizes):
     """Choose the loop order by the number of classes."""
-    if offsets.shape[2] > FEW_CLASSES:
+    if offsets.shape[1] > FEW_CLASSES:
         measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes)
         return
-    by_class = offsets.transpose(0, 2, 1)
-    if offsets.shape[0] == 1:
-        by_class = np.ascontiguousarray(by_class)
+    by_class = np.ascontiguousarray(offsets.T)
     measure_over_repeats(counts, msp_sums, logits, norms, by_class, limits, sizes)
 
 

@@ -18,7 +18,7 @@ FEW_CLASSES = 32
 TILE_BYTES = 2**21
 """Smaller tiles and their temporaries would fit the second-level cache, but threads would wait for
 each other: each of NumPy's calls ends by asking for the interpreter's lock."""
-PRODUCT_BYTES = 2**21
+PRODUCT_BYTES = 2**22
 """A tile of a matrix product is larger: it costs little to read it back beside the product."""
 TILES_IN_BUDGET = 64
 """Several threads hold a tile and temporaries of three times its size, beside their chunks."""
@@ -206,13 +206,13 @@ class NumpyEngine:
         self._writer(features, block)(logits, slice(None), slice(None))
         return logits
 
-    def _writer(self, features, block, unperturbed=None, with_bias=True):
+    def _writer(self, features, block, unperturbed=None):
         """A function (out, rows, repeats) that writes those perturbed logits into `out`."""
         if isinstance(block, ImplicitBlock):
             return sums_writer(unperturbed or self.unperturbed(features, block), block)
-        return products_writer(features, block, with_bias)
+        return products_writer(features, block)
 
-    def _tiles(self, features, block, unperturbed=None, with_bias=True):
+    def _tiles(self, features, block, unperturbed=None):
         """Yield (row slice, perturbed logits, workspace); a tile is overwritten by the next.
 
         A tile is some rows of some repeats: all repeats where they are cheap to make, and all
@@ -220,7 +220,7 @@ class NumpyEngine:
         """
         n_samples = features.shape[0]
         rows, repeats = tile_shape(n_samples, block)
-        write = self._writer(features, block, unperturbed, with_bias)
+        write = self._writer(features, block, unperturbed)
         with self.workspace(rows * repeats * block.n_classes) as workspace:
             for part in row_slices(n_samples, rows):
                 for span in row_slices(block.n_repeats, repeats):
@@ -293,14 +293,13 @@ def sums_writer(unperturbed, block):
     return write
 
 
-def products_writer(features, block, with_bias):
+def products_writer(features, block):
     """Writer of the perturbed logits of an explicit block, a matrix product."""
 
     def write(out, rows, repeats):
         directions = block.weight[repeats].reshape(-1, block.weight.shape[2])
         np.matmul(features[rows], directions.T, out=out.reshape(out.shape[0], -1))
-        if with_bias:
-            out += block.bias
+        out += block.bias
 
     return write
 
