@@ -112,7 +112,7 @@ def test_tiles_do_not_matter(engine, projection, monkeypatch):
     bins = (bins_over((-9, 9), 20),)
     whole = engine.measure(features, block, bins, ("msp", "entropy"))
     monkeypatch.setattr(numpy_engine, "TILE_BYTES", 1000)
-    monkeypatch.setattr(numpy_engine, "PRODUCT_BYTES", 1000)
+    monkeypatch.setattr(engine, "product_bytes", 1000)
     tiled = engine.measure(features, block, bins, ("msp", "entropy"))
     assert np.abs(whole.counts[0] - tiled.counts[0]).sum() <= 4
     np.testing.assert_allclose(whole.score_sums, tiled.score_sums, rtol=1e-5)

@@ -337,6 +337,7 @@ class NumbaEngine(NumpyEngine):
     """`NumpyEngine` with compiled loops; the maximum softmax probability is computed in them."""
 
     name = "numba"
+    product_bytes = 2**22
 
     def histogram(self, values, bins):
         limits, sizes = _bins_table([bins])
@@ -384,7 +385,7 @@ class NumbaEngine(NumpyEngine):
     def _product_tiles(self, features, block):
         """Yield (row slice, products, workspace), products (n_repeats, n_classes, n_samples)."""
         n_samples = features.shape[0]
-        rows, repeats = tile_shape(n_samples, block)
+        rows, repeats = tile_shape(n_samples, block, self.product_bytes)
         with self.workspace(rows * repeats * block.n_classes) as workspace:
             for part in row_slices(n_samples, rows):
                 for span in row_slices(block.n_repeats, repeats):

@@ -18,8 +18,6 @@ FEW_CLASSES = 32
 TILE_BYTES = 2**21
 """Smaller tiles and their temporaries would fit the second-level cache, but threads would wait for
 each other: each of NumPy's calls ends by asking for the interpreter's lock."""
-PRODUCT_BYTES = 2**22
-"""A tile of a matrix product is larger: it costs little to read it back beside the product."""
 TILES_IN_BUDGET = 64
 """Several threads hold a tile and temporaries of three times its size, beside their chunks."""
 
@@ -81,6 +79,8 @@ class NumpyEngine:
 
     name = "numpy"
     xp = np
+    product_bytes = 2**21
+    """A tile of a matrix product is larger: it costs little to read it back beside the product."""
 
     def __init__(self):
         self._idle_workspaces = SimpleQueue()
@@ -219,7 +219,7 @@ class NumpyEngine:
         rows where each repeat is a matrix product, so that a weight is read once.
         """
         n_samples = features.shape[0]
-        rows, repeats = tile_shape(n_samples, block)
+        rows, repeats = tile_shape(n_samples, block, self.product_bytes)
         write = self._writer(features, block, unperturbed)
         with self.workspace(rows * repeats * block.n_classes) as workspace:
             for part in row_slices(n_samples, rows):
@@ -235,14 +235,17 @@ def within_budget(tile_bytes):
     return min(tile_bytes, memory_budget() // TILES_IN_BUDGET)
 
 
-def tile_shape(n_samples, block):
-    """Rows and repeats of a tile of about `TILE_BYTES`, one row of one repeat at least."""
+def tile_shape(n_samples, block, product_bytes):
+    """Rows and repeats of a tile, one row of one repeat at least.
+
+    About `TILE_BYTES` of an implicit block, `product_bytes` of an explicit one.
+    """
     class_bytes = FLOAT32_BYTES * block.n_classes
     if isinstance(block, ImplicitBlock):
         most = within_budget(TILE_BYTES)
         repeats = rows_within(most, class_bytes, block.n_repeats)
         return rows_within(most, class_bytes * repeats, n_samples), repeats
-    most = within_budget(PRODUCT_BYTES)
+    most = within_budget(product_bytes)
     rows = rows_within(most, class_bytes, n_samples)
     return rows, rows_within(most, class_bytes * rows, block.n_repeats)
 
