@@ -1,9 +1,12 @@
 """The package as a whole: docstrings, data, imports."""
 
+import ast
 import inspect
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +26,23 @@ def test_import_needs_no_optional_package():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def imported_modules(path):
+    """Modules of the package that a file imports, inside functions too."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {module for module in modules if module and module.startswith("skweiper.")}
+
+
+def test_modules_import_each_other_in_one_direction():
+    root = Path(skweiper.__file__).parent
+    graph = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        graph[".".join(parts).removesuffix(".__init__")] = imported_modules(path)
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert order.index("skweiper.density") < order.index("skweiper.detector")
 
 
 @pytest.mark.parametrize("estimator", [skweiper.WeiPerDetector, skweiper.WeiPerTransformer])
