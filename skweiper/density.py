@@ -87,6 +87,25 @@ def smooth(density, window):
     )
 
 
+def smoothed_density(counts, n_values, window):
+    """Smoothed densities from integer counts; one temporary less than `smooth(counts / n_values)`.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (..., n_bins)
+    n_values : int
+        Values behind each row of counts, those outside all bins included.
+    window : int
+
+    Returns
+    -------
+    ndarray of shape (..., n_bins), float64
+    """
+    smoothed = smooth(counts, window)
+    smoothed /= n_values
+    return smoothed
+
+
 def window_means(density, window):
     """`smooth` by cumulative sums, in operations that NumPy and CuPy share."""
     left = (window - 1) // 2

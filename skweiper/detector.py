@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skweiper.base import BaseDetector
 from skweiper.chunks import rows_within
-from skweiper.density import bins_over, smooth, symmetric_kl
+from skweiper.density import bins_over, smoothed_density, symmetric_kl
 from skweiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper.head import check_head, head_from_classifier
 from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks, value_ranges
@@ -364,25 +364,27 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         )
 
     def _densities(self, measured):
-        n_values = self.perturbation_.n_repeats * self.head_.n_classes
         return (
             measured.feature_counts[0] / self.n_features_in_,
-            measured.logit_counts[0] / n_values,
+            measured.logit_counts[0] / self._n_perturbed_logits,
         )
 
     def _terms(self, measured):
-        feature_density, logit_density = self._densities(measured)
+        feature_density = smoothed_density(
+            measured.feature_counts[0], self.n_features_in_, self.smoothing
+        )
+        logit_density = smoothed_density(
+            measured.logit_counts[0], self._n_perturbed_logits, self.smoothing_perturbed
+        )
         return KLDTerms(
-            symmetric_kl(
-                self.feature_density_, smooth(feature_density, self.smoothing), self.epsilon
-            ),
-            symmetric_kl(
-                self.logit_density_,
-                smooth(logit_density, self.smoothing_perturbed),
-                self.epsilon_perturbed,
-            ),
+            symmetric_kl(self.feature_density_, feature_density, self.epsilon),
+            symmetric_kl(self.logit_density_, logit_density, self.epsilon_perturbed),
             measured.score_means[0],
         )
+
+    @property
+    def _n_perturbed_logits(self):
+        return self.perturbation_.n_repeats * self.head_.n_classes
 
 
 def _with_sums(measured):

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
-from skweiper.density import bins_over, smooth, symmetric_kl
+from skweiper.density import bins_over, smoothed_density, symmetric_kl
 from skweiper.passes import Request, measured_chunks
 from skweiper.statistics import MeanDensity
 
@@ -142,13 +142,12 @@ class GroupSpace:
 
     def _chunk_terms(self, measured):
         group, n_features = self.group, self.detector.head_.n_features
-        n_logits = self.space.logits_per_sample
-        feature = [counts / n_features for counts in measured.feature_counts]
-        logit = [counts / n_logits for counts in measured.logit_counts]
         terms = []
         if group.n_bins:
-            terms += _divergences(feature, self.feature_densities, group.feature_terms, group)
-            terms += _divergences(logit, self.logit_densities, group.logit_terms, group)
+            feature = measured.feature_counts, n_features, self.feature_densities
+            logit = measured.logit_counts, self.space.logits_per_sample, self.logit_densities
+            terms += _divergences(*feature, group.feature_terms, group)
+            terms += _divergences(*logit, group.logit_terms, group)
         # To the host on the worker's stream, which makes no other stream wait.
         return self.space.engine.to_host(
             self.space.engine.xp.stack([*terms, *measured.score_means])
@@ -161,14 +160,14 @@ class GroupSpace:
         return detector._offset_sample(n_train, self.space, deepcopy(self.random_state))
 
 
-def _divergences(densities, training, terms, group):
+def _divergences(counts, n_values, training, terms, group):
     """Divergence for every (n_bins, window, epsilon); each smoothing is computed once."""
     smoothed = {}
     divergences = []
     for n_bins, window, epsilon in terms:
         which = group.n_bins.index(n_bins)
         if (n_bins, window) not in smoothed:
-            smoothed[n_bins, window] = smooth(densities[which], window)
+            smoothed[n_bins, window] = smoothed_density(counts[which], n_values, window)
         divergences.append(symmetric_kl(training[which], smoothed[n_bins, window], epsilon))
     return divergences
 
