@@ -39,12 +39,18 @@ def rounded(value):
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
+def _cell(value):
+    if not isinstance(value, float):
+        return str(value)
+    if value != value:
+        return ""
+    return f"{value:,.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
+
+
 def markdown_table(table):
     """A GitHub table of three significant digits (pandas' own needs one more package)."""
-    cells = table.map(lambda v: f"{v:,.3g}" if isinstance(v, float) and v < 1e3 else v)
-    cells = cells.map(lambda v: f"{v:,.0f}" if isinstance(v, float) else str(v))
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in cells.to_numpy()]
+    lines += ["| " + " | ".join(row) + " |" for row in table.map(_cell).to_numpy()]
     return "\n".join(lines)
 
 
