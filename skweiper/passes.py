@@ -19,6 +19,8 @@ from skweiper.statistics import ValueRange
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
+LEAST_LOGITS = 2**20
+"""Perturbed logits of a chunk, below which starting threads costs more than they save."""
 RANGE_ROWS = 2048
 """The same where little is done for each row, and threads would often meet."""
 BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
@@ -270,7 +272,8 @@ def chunk_slices(n_rows, space, n_bins=0, most=CHUNK_ROWS):
         return row_slices(n_rows, rows_within(chunk_bytes, row_bytes, n_rows))
     n_threads = available_threads()
     budget = space.quarter_of_spare // n_threads
-    fair_share = max(1, -(-n_rows // n_threads))
+    worth_a_thread = -(-LEAST_LOGITS // space.logits_per_sample)
+    fair_share = max(-(-n_rows // n_threads), worth_a_thread)
     row_bytes = _chunk_bytes_per_row(space, n_bins)
     return row_slices(n_rows, rows_within(budget, row_bytes, min(most, fair_share)))
 

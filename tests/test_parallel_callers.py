@@ -10,7 +10,7 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from threadpoolctl import threadpool_info
 
-from skweiper import WeiPerDetector
+from skweiper import WeiPerDetector, chunks
 from skweiper.chunks import available_threads
 
 
@@ -78,3 +78,9 @@ def test_our_threads_end_with_the_call(fitted):
     before = threading.active_count()
     detector.score_samples(X)
     assert threading.active_count() == before
+
+
+def test_a_few_rows_start_no_thread(fitted, monkeypatch):
+    detector, X, expected = fitted
+    monkeypatch.setattr(chunks, "ThreadPoolExecutor", None)
+    np.testing.assert_allclose(detector.score_samples(X[:20]), expected[:20], rtol=1e-6)
