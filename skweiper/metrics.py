@@ -440,12 +440,18 @@ def checked_sets(scores_id, scores_ood):
     ValueError
         No data set, or scores that are empty, not finite or not one-dimensional.
     """
-    _check_named(scores_ood, "scores_ood")
+    check_named(scores_ood, "scores_ood")
     ood = {name: _checked(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()}
     return _checked(scores_id, "scores_id"), ood
 
 
-def _check_named(ood, ood_name):
+def check_named(ood, ood_name):
+    """Refuse what is no dict of data sets by name, or an empty one.
+
+    Raises
+    ------
+    ValueError
+    """
     if not _is_dict(ood) or not ood:
         got = "an empty one" if _is_dict(ood) else type(ood).__name__
         raise ValueError(
@@ -509,7 +515,7 @@ def check_report_options(ood, groups, n_boot, confidence, ood_name="ood"):
     ------
     ValueError
     """
-    _check_named(ood, ood_name)
+    check_named(ood, ood_name)
     empty = [name for name, data in ood.items() if hasattr(data, "__len__") and len(data) == 0]
     if empty:
         raise ValueError(f"{ood_name} holds no samples for {empty}. Leave these data sets out.")

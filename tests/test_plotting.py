@@ -8,13 +8,16 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from skweiper import WeiPerDetector, scores  # noqa: E402
+from skweiper.baselines import KNNDetector  # noqa: E402
 from skweiper.datasets import load_clinc150  # noqa: E402
 from skweiper.density import smooth  # noqa: E402
 from skweiper.metrics import fpr95  # noqa: E402
@@ -230,6 +233,51 @@ def test_displays_take_a_search_for_its_best_detector(data, search):
         for one in (holder, best)
     ]
     assert np.array_equal(cones[0].fprs, cones[1].fprs)
+
+
+@pytest.fixture(scope="module")
+def pipeline(data, detector):
+    """Halved features, doubled again, before the same detector."""
+    halve, double = FunctionTransformer(lambda X: X / 2), FunctionTransformer(lambda X: X * 2)
+    return make_pipeline(halve, double, clone(detector)).fit(data.train)
+
+
+def test_displays_take_a_pipeline_for_its_last_step(data, detector, pipeline):
+    drawn = [DensityDisplay.from_estimator(one, data.test[:1]) for one in (pipeline, detector)]
+    values = [one.samples_["logit", "sample 0"].get_data().values for one in drawn]
+    assert np.array_equal(*values)
+    cones = [
+        PerturbationDisplay.from_estimator(one, data.test, data.test_oos[:50], n_perturbed=3)
+        for one in (pipeline, detector)
+    ]
+    assert np.array_equal(cones[0].fprs, cones[1].fprs)
+
+
+def test_threshold_of_pipelines_and_searches_is_drawn(data, detector, pipeline):
+    X = np.concatenate([data.train, data.validation_oos])
+    y = np.repeat([1, -1], [len(data.train), len(data.validation_oos)])
+    search = GridSearchCV(
+        pipeline, {"weiperdetector__n_repeats": [5]}, scoring="roc_auc", cv=StratifiedKFold(2)
+    ).fit(X, y)
+    for holder in (pipeline, search):
+        display = ScoreDistributionDisplay.from_estimator(holder, data.test, {"oos": data.test_oos})
+        assert display.threshold_line_.get_xdata()[0] == detector.offset_
+
+
+def test_displays_of_weiper_refuse_other_detectors(data):
+    knn = KNNDetector().fit(data.train[:100])
+    with pytest.raises(TypeError, match=r"must be a WeiPerDetector, .* got KNNDetector"):
+        DensityDisplay.from_estimator(knn, data.test[:1])
+    with pytest.raises(TypeError, match=r"must be a WeiPerDetector, .* got KNNDetector"):
+        PerturbationDisplay.from_estimator(knn, data.test, data.test_oos)
+    with pytest.raises(TypeError, match=r"must have cv_results_, .* got KNNDetector"):
+        SweepDisplay.from_estimator(knn, "n_neighbors")
+
+
+@pytest.mark.parametrize("display", [ScoreDistributionDisplay, OODRocDisplay])
+def test_data_sets_without_names_are_refused(data, detector, display):
+    with pytest.raises(ValueError, match=r"ood must be a dict .* got ndarray"):
+        display.from_estimator(detector, data.test, data.test_oos)
 
 
 @pytest.mark.parametrize("classes", [(0, 0), (0, 150), (1,), (-1, 2)])

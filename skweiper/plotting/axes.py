@@ -1,6 +1,9 @@
 """Axes to draw on, and the detector to draw."""
 
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+
+from skweiper.detector import WeiPerDetector
 
 
 def new_axes(n_axes=1, axes=None):
@@ -29,7 +32,48 @@ def new_axes(n_axes=1, axes=None):
     return list(axes[0])
 
 
-def fitted_detector(detector):
-    """The best detector of a fitted search; any other fitted detector as it is."""
+def innermost(detector, *feature_sets):
+    """The detector inside fitted searches and pipelines, and the features that it sees.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted; of a search the best detector is taken, of a pipeline the last step.
+    *feature_sets : array-like of shape (n_samples, n_features)
+        As `detector` takes them.
+
+    Returns
+    -------
+    detector : estimator
+    feature_sets : list
+        The same after the steps before the detector.
+    """
     check_is_fitted(detector)
-    return getattr(detector, "best_estimator_", detector)
+    while True:
+        if hasattr(detector, "best_estimator_"):
+            detector = detector.best_estimator_
+        elif isinstance(detector, Pipeline):
+            before = detector[:-1]
+            feature_sets = (
+                [before.transform(X) for X in feature_sets] if len(before) else feature_sets
+            )
+            detector = detector[-1]
+        else:
+            return detector, list(feature_sets)
+
+
+def weiper_inside(detector, *feature_sets):
+    """As `innermost`, if a WeiPerDetector is inside.
+
+    Raises
+    ------
+    TypeError
+        Another estimator is.
+    """
+    detector, feature_sets = innermost(detector, *feature_sets)
+    if not isinstance(detector, WeiPerDetector):
+        raise TypeError(
+            "detector must be a WeiPerDetector, a search over one, or a Pipeline that ends in one, "
+            f"got {type(detector).__name__}."
+        )
+    return detector, *feature_sets

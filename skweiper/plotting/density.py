@@ -1,7 +1,7 @@
 """The densities that WeiPer+KLD compares (figure 3 of the paper)."""
 
 from skweiper.density import bins_over, smooth
-from skweiper.plotting.axes import fitted_detector, new_axes
+from skweiper.plotting.axes import new_axes, weiper_inside
 
 SMALLEST_SHARE = 1e-4
 """Lower end of the axis: far below the usual epsilon, what is smaller plays no part in a score."""
@@ -45,7 +45,7 @@ class DensityDisplay:
 
         Parameters
         ----------
-        detector : WeiPerDetector, or a search over one
+        detector : WeiPerDetector, a search over one, or a Pipeline that ends in one
             Fitted, with score="kld".
         X : array-like of shape (n_samples, n_features)
             A few samples.
@@ -59,10 +59,12 @@ class DensityDisplay:
 
         Raises
         ------
+        TypeError
+            Another detector.
         ValueError
             Another score than "kld", or names that are not one per sample.
         """
-        detector = fitted_detector(detector)
+        detector, X = weiper_inside(detector, X)
         found = detector.densities(X)
         names = _checked_names(names, len(found.feature))
         ranges = {"feature": detector.feature_range_, "logit": detector.logit_range_}

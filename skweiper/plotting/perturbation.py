@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 
 from skweiper.metrics import fpr_at_tpr
 from skweiper.perturbation import draw_directions
-from skweiper.plotting.axes import fitted_detector, new_axes
+from skweiper.plotting.axes import new_axes, weiper_inside
 
 
 class PerturbationDisplay:
@@ -64,7 +64,7 @@ class PerturbationDisplay:
 
         Parameters
         ----------
-        detector : WeiPerDetector, or a search over one
+        detector : WeiPerDetector, a search over one, or a Pipeline that ends in one
             Fitted; gives head and delta.
         X_id : array-like of shape (n_id, n_features)
         X_ood : array-like of shape (n_ood, n_features)
@@ -81,10 +81,12 @@ class PerturbationDisplay:
 
         Raises
         ------
+        TypeError
+            Another detector.
         ValueError
             `classes` are not two rows of the head, or no sample of X_id is predicted as the first.
         """
-        detector = fitted_detector(detector)
+        detector, X_id, X_ood = weiper_inside(detector, X_id, X_ood)
         head, chosen = detector.head_, _checked_classes(classes, detector.head_.n_classes)
         constraints = {"n_perturbed": [Interval(Integral, 1, None, closed="left")]}
         given = {"n_perturbed": n_perturbed}

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from skweiper.metrics import auroc, checked_sets, fpr_at_tpr, scores_of
+from skweiper.metrics import auroc, check_named, checked_sets, fpr_at_tpr, scores_of
 from skweiper.plotting.axes import new_axes
 
 
@@ -38,6 +38,7 @@ class OODRocDisplay:
         Parameters
         ----------
         detector : estimator
+            A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
         ood : dict of str to array-like of shape (n_ood, n_features)
         ax : matplotlib Axes, default=None
@@ -46,6 +47,7 @@ class OODRocDisplay:
         -------
         OODRocDisplay
         """
+        check_named(ood, "ood")
         scores = {name: scores_of(detector, X) for name, X in ood.items()}
         return cls.from_predictions(scores_of(detector, X_id), scores, ax=ax)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skweiper.metrics import checked_sets, scores_of
-from skweiper.plotting.axes import new_axes
+from skweiper.metrics import check_named, checked_sets, scores_of
+from skweiper.plotting.axes import innermost, new_axes
 
 
 class ScoreDistributionDisplay:
@@ -39,6 +39,7 @@ class ScoreDistributionDisplay:
         Parameters
         ----------
         detector : estimator
+            A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
         ood : dict of str to array-like of shape (n_ood, n_features)
         bins : int, default=60
@@ -48,8 +49,9 @@ class ScoreDistributionDisplay:
         -------
         ScoreDistributionDisplay
         """
+        check_named(ood, "ood")
         scores = {name: scores_of(detector, X) for name, X in ood.items()}
-        threshold = getattr(detector, "offset_", None)
+        threshold = getattr(innermost(detector)[0], "offset_", None)
         return cls.from_predictions(
             scores_of(detector, X_id), scores, threshold=threshold, bins=bins, ax=ax
         )

@@ -90,8 +90,18 @@ class SweepDisplay:
         Returns
         -------
         SweepDisplay
+
+        Raises
+        ------
+        TypeError
+            An estimator without `cv_results_`.
         """
         check_is_fitted(search)
+        if not hasattr(search, "cv_results_"):
+            raise TypeError(
+                f"search must have cv_results_, as GridSearchCV and WeiPerDetectorCV, got "
+                f"{type(search).__name__}."
+            )
         return cls.from_cv_results(search.cv_results_, x, y, metric=metric, ax=ax)
 
     def plot(self, *, ax=None):
