@@ -159,8 +159,9 @@ def check_head(weight, bias, n_features):
             )
         return Head(None, np.zeros(n_features))
     weight = _check_weight(weight)
-    bias = _check_bias(bias, weight.shape[0])
+    # Before the bias: it would be blamed for a weight that is transposed.
     _check_width(weight, n_features)
+    bias = _check_bias(bias, weight.shape[0])
     return Head(weight, bias)
 
 
@@ -283,7 +284,18 @@ def penultimate_features(mlp, X):
     Returns
     -------
     ndarray of shape (n_samples, mlp.hidden_layer_sizes[-1])
+
+    Raises
+    ------
+    TypeError
+        Another estimator: only a network has penultimate features other than its input.
     """
+    if not hasattr(mlp, "hidden_layer_sizes"):
+        raise TypeError(
+            f"mlp must be an MLPClassifier, got {type(mlp).__name__}. For a Pipeline, pass its "
+            "last step and X as it sees it, pipeline[-1] and pipeline[:-1].transform(X); a linear "
+            "classifier's features are X itself."
+        )
     check_is_fitted(mlp, "coefs_")
     activation = HIDDEN_ACTIVATIONS[mlp.activation]
     features = validate_data(mlp, X, reset=False)

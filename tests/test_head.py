@@ -5,10 +5,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from skweiper import WeiPerDetector
-from skweiper.head import head_from_classifier, head_from_torch, penultimate_features
+from skweiper.head import check_head, head_from_classifier, head_from_torch, penultimate_features
 from skweiper.scores import softmax
 
 
@@ -138,3 +140,16 @@ def test_a_head_of_tensors_goes_straight_into_the_detector():
     detector = WeiPerDetector(layer.weight, layer.bias, random_state=0).fit(X)
     expected = WeiPerDetector(WEIGHT, BIAS, random_state=0).fit(X).score_samples(X)
     np.testing.assert_array_equal(detector.score_samples(X), expected)
+
+
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), make_pipeline(StandardScaler(), MLPClassifier())]
+)
+def test_estimators_without_penultimate_features_are_named(estimator, problem):
+    with pytest.raises(TypeError, match=r"mlp must be an MLPClassifier, got .*pipeline\[-1\]"):
+        penultimate_features(estimator, problem[0])
+
+
+def test_a_transposed_weight_is_told_before_the_bias():
+    with pytest.raises(ValueError, match=r"pass weight\.T"):
+        check_head(np.ones((5, 3)), np.ones(3), 5)
