@@ -101,13 +101,24 @@ def required_labels(labels, name):
     return labels
 
 
-def check_class_numbers(labels, n_classes):
+def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
     """Labels as row numbers of the head's weight.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,)
+    n_classes : int
+    otherwise : str
+        What else to do than to encode them, for the message.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), int
 
     Raises
     ------
     ValueError
-        A label is no integer between 0 and n_classes - 1.
+        A label is no integer between 0 and n_classes - 1, or all are the same of several.
     """
     numbers = np.asarray(labels)
     if numbers.dtype.kind not in "fiub" or not np.all(
@@ -116,7 +127,12 @@ def check_class_numbers(labels, n_classes):
         raise ValueError(
             f"y must hold class numbers 0..{n_classes - 1}, the rows of weight, got values such "
             f"as {np.unique(numbers)[[0, -1]].tolist()}. Encode the classes in the order of the "
-            "head's rows, or pass labels='head'."
+            f"head's rows, or {otherwise}."
+        )
+    if n_classes > 1 and np.all(numbers == numbers[0]):
+        raise ValueError(
+            f"y holds one class only ({int(numbers[0])}) of {n_classes}. Pass the class of each "
+            f"row, not inlier labels, or {otherwise}."
         )
     return numbers.astype(np.intp)
 

@@ -88,13 +88,7 @@ class TemperatureScalingDetector(HeadDetector):
                 "TemperatureScalingDetector learns its temperature from the class of each row: "
                 "pass y to fit, or set temperature."
             )
-        truth = check_class_numbers(labels, self.head_.n_classes)
-        if self.head_.n_classes > 1 and np.all(truth == truth[0]):
-            raise ValueError(
-                f"y holds one class only ({truth[0]}), which has no best temperature. Pass the "
-                "class of each row, not inlier labels, or set temperature."
-            )
-        return truth
+        return check_class_numbers(labels, self.head_.n_classes, "set temperature")
 
     def _negative_log_likelihood(self, rows, truth, temperature):
         """Mean over the rows, in nats."""

@@ -92,6 +92,25 @@ def test_labels_outside_the_heads_classes(detector, spoil, problem):
         with_head(detector, problem).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("detector", "remedy"),
+    [
+        (SHEDetector(labels="y"), "labels='head'"),
+        (OpenMaxDetector(labels="y"), "labels='head'"),
+        (TemperatureScalingDetector(), "set temperature"),
+    ],
+    ids=lambda value: named(value) if hasattr(value, "fit") else value,
+)
+def test_labels_that_are_no_classes_have_a_remedy_that_exists(detector, remedy, problem):
+    X = problem[0]
+    with pytest.raises(
+        ValueError, match=rf"one class only \(1\) of 4.*inlier labels, or .*{remedy}"
+    ):
+        with_head(detector, problem).fit(X, np.ones(len(X)))
+    with pytest.raises(ValueError, match=rf"class numbers 0\.\.3.*or .*{remedy}"):
+        with_head(detector, problem).fit(X, np.repeat(["a", "b"], [1, len(X) - 1]))
+
+
 @pytest.mark.parametrize("detector", [SHEDetector(), OpenMaxDetector()], ids=named)
 def test_labels_in_another_order_than_the_heads_rows(detector, problem):
     X, y = problem[:2]
