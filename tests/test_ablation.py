@@ -109,14 +109,26 @@ def test_bad_options_are_named(data, options, message):
         ablate(data, **options)
 
 
-def test_unknown_parameter_is_named(data):
-    with pytest.raises(ValueError, match="contamination"):
-        ablation(
-            data.train[:40],
-            data.validation[:20],
-            data.validation_oos[:20],
-            data.weight,
-            data.bias,
-            studies={"s": [{"contamination": 0.2}]},
-            seeds=[0],
-        )
+@pytest.mark.parametrize("name", ["contamination", "detla", "random_state"])
+def test_unknown_parameter_is_named(data, name):
+    with pytest.raises(ValueError, match=rf"studies\['s'\] has unknown names \['{name}'\]"):
+        ablate(data, studies={"s": [{name: 0.2}]})
+
+
+def test_unknown_parameter_of_the_base_is_named(data):
+    with pytest.raises(ValueError, match=r"base has unknown names \['detla'\]"):
+        ablate(data, base={"detla": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"studies": [{"delta": 1.0}]}, "studies must be a dict of lists of dicts"),
+        ({"studies": {"delta": {"delta": 1.0}}}, "studies must be a dict of lists of dicts"),
+        ({"studies": {"delta": ["delta"]}}, "studies must be a dict of lists of dicts"),
+        ({"seeds": 3}, "seeds must be several ints, got 3"),
+    ],
+)
+def test_options_of_another_form_are_named(data, options, message):
+    with pytest.raises(TypeError, match=message):
+        ablate(data, **options)

@@ -8,7 +8,13 @@ import pandas as pd
 
 from skweiper.chunks import FeatureRows
 from skweiper.detector import KLDTerms, WeiPerDetector
-from skweiper.model_selection.candidates import grid_candidates, pass_groups, uses_kld
+from skweiper.model_selection.candidates import (
+    DOWNSTREAM_PARAMETERS,
+    PASS_PARAMETERS,
+    grid_candidates,
+    pass_groups,
+    uses_kld,
+)
 from skweiper.model_selection.sweep import GroupSpace, auroc_of_rows
 from skweiper.progress import track
 from skweiper.validation import check_feature_matrix
@@ -91,6 +97,8 @@ def ablation(
 
     Raises
     ------
+    TypeError
+        `studies` is no dict of lists of dicts, or `seeds` one number.
     ValueError
         No seed, an unknown hyperparameter or term, a value out of range, or bad values or shapes.
 
@@ -108,10 +116,11 @@ def ablation(
     """
     ood = dict(X_ood) if isinstance(X_ood, Mapping) else {"ood": X_ood}
     train, held_out, *ood_rows = (_rows(X) for X in (X_train, X_id, *ood.values()))
-    seeds = list(seeds)
-    if not seeds:
-        raise ValueError("seeds is empty, so nothing would be measured. Pass range(10).")
-    template = WeiPerDetector(weight, bias).set_params(**(base or {}))
+    seeds = _checked_seeds(seeds)
+    _check_studies(studies)
+    base = base or {}
+    _check_names(base, "base", WeiPerDetector._get_param_names())
+    template = WeiPerDetector(weight, bias).set_params(**base)
     settings = [("base", {})] + [(name, one) for name, all_ in studies.items() for one in all_]
     runs = [(study, changes, int(seed)) for study, changes in settings for seed in seeds]
     grid = [_single_candidate(changes, seed) for _, changes, seed in runs]
@@ -137,6 +146,39 @@ def ablation(
 
 def _rows(X):
     return FeatureRows(check_feature_matrix(X, "ablation"))
+
+
+def _checked_seeds(seeds):
+    if not hasattr(seeds, "__iter__") or isinstance(seeds, str):
+        raise TypeError(f"seeds must be several ints, got {seeds!r}. Pass range(10), or [0].")
+    seeds = list(seeds)
+    if not seeds:
+        raise ValueError("seeds is empty, so nothing would be measured. Pass range(10).")
+    return seeds
+
+
+def _check_studies(studies):
+    """Refuse what is no dict of lists of dicts, and hyperparameters that no study can change."""
+    if not isinstance(studies, Mapping) or any(
+        isinstance(settings, (Mapping, str))
+        or not all(isinstance(changes, Mapping) for changes in settings)
+        for settings in studies.values()
+    ):
+        raise TypeError(
+            "studies must be a dict of lists of dicts, the settings of each study by its name, got "
+            f"{studies!r}. Pass {{'delta': [{{'delta': 1.0}}, {{'delta': 4.0}}]}}."
+        )
+    # The seeds are an argument of their own.
+    known = {*PASS_PARAMETERS, *DOWNSTREAM_PARAMETERS, "term"} - {"random_state"}
+    for name, settings in studies.items():
+        for changes in settings:
+            _check_names(changes, f"studies[{name!r}]", known)
+
+
+def _check_names(changes, where, known):
+    unknown = sorted(set(changes) - set(known))
+    if unknown:
+        raise ValueError(f"{where} has unknown names {unknown}, expected some of {sorted(known)}.")
 
 
 def _single_candidate(changes, seed):
