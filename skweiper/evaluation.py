@@ -44,6 +44,12 @@ def _check_compared(detectors, seeds):
             f"detectors must be a dict of at least one detector by its name, got {got}. "
             "Pass {'name': detector}."
         )
+    for name, detector in detectors.items():
+        if isinstance(detector, type) or not hasattr(detector, "get_params"):
+            got = f"the class {detector.__name__}" if isinstance(detector, type) else repr(detector)
+            raise TypeError(
+                f"detectors[{name!r}] must be an estimator, got {got}. Pass an instance."
+            )
     if seeds is None:
         return [None]
     seeds = list(seeds) if hasattr(seeds, "__iter__") else seeds
@@ -108,7 +114,7 @@ def compare(
     Raises
     ------
     TypeError
-        A detector has no `score_samples`.
+        A detector is no estimator, or has no `score_samples`.
     ValueError
         No detector, no seed, or as `skweiper.metrics.ood_report`; options are checked before
         anything is fitted.

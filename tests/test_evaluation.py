@@ -114,3 +114,11 @@ def test_detector_without_random_state_is_fitted_once(data):
     table = compare({"svm": OneClassSVM()}, *data, seeds=[0, 1, 2])
     assert len(table) == 3
     assert table.seed.isna().all()
+
+
+def test_what_is_no_detector_is_named():
+    X = np.ones((2, 2))
+    with pytest.raises(TypeError, match=r"detectors\['a'\] must be an estimator, got the class"):
+        compare({"a": IsolationForest}, X, X, {"ood": X})
+    with pytest.raises(TypeError, match=r"detectors\['a'\] must be an estimator, got 'knn'"):
+        compare({"a": "knn"}, X, X, {"ood": X})
