@@ -1,6 +1,7 @@
 """Synthetic outliers are what their names say."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skweiper.datasets import load_clinc150
@@ -29,6 +30,17 @@ def test_shape_seed_and_sign(data, method):
     assert not np.array_equal(make(0), make(1))
     assert make(0).min() >= 0
     assert np.isfinite(make(0)).all()
+
+
+@pytest.mark.parametrize("method", list(SYNTHETIC_METHODS))
+def test_frames_keep_their_columns_into_the_search(data, method):
+    names = [f"f{i}" for i in range(256)]
+    train, held_out = (pd.DataFrame(X[:50], columns=names) for X in (data.train, data.validation))
+    made = synthetic_outliers(held_out, method=method, random_state=0)
+    plain = synthetic_outliers(data.validation[:50], method=method, random_state=0)
+    assert np.array_equal(made.to_numpy(), plain)
+    X, _, _ = train_validation_split_for_ood(train, held_out, made)
+    assert X.columns.tolist() == names
 
 
 def test_mixtures_are_of_two_classes():

@@ -4,6 +4,7 @@ from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
@@ -102,7 +103,8 @@ def synthetic_outliers(
 
     Returns
     -------
-    ndarray of shape (n_samples, n_features), float32
+    ndarray or DataFrame of shape (n_samples, n_features), float32
+        A DataFrame with the columns of X where X is one.
 
     Raises
     ------
@@ -124,10 +126,13 @@ def synthetic_outliers(
     }
     given = {"method": method, "n_samples": n_samples, "random_state": random_state}
     validate_parameter_constraints(constraints, given, "synthetic_outliers")
-    X = check_array(X, dtype=np.float32, input_name="X")
+    columns = X.columns if hasattr(X, "iloc") else None
+    # In one order, or the sums behind the noise would differ between a frame and its values.
+    X = check_array(X, dtype=np.float32, order="C", input_name="X")
     classes = None
     if weight is not None:
         classes = check_head(weight, bias, X.shape[1]).logits(X).argmax(axis=1)
     make = SYNTHETIC_METHODS[method]
     made = make(X, n_samples or len(X), classes, check_random_state(random_state))
-    return made.astype(np.float32)
+    made = made.astype(np.float32)
+    return made if columns is None else pd.DataFrame(made, columns=columns)
