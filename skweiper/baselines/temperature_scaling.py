@@ -1,10 +1,12 @@
 """TemperatureScalingDetector: MSP after the temperature that calibrates the softmax."""
 
+import warnings
 from numbers import Real
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 
 from skweiper.baselines.base import HeadDetector, check_class_numbers
@@ -50,7 +52,8 @@ class TemperatureScalingDetector(HeadDetector):
     the temperature too low. Without a `temperature`, y must hold the class numbers
     0..n_classes - 1 (and -1 for known outliers). There is no fallback to the head's predictions:
     they become the more likely the lower T is, so they have no best temperature. For the same
-    reason a y of one value, such as the +1 that marks inliers, is refused.
+    reason a y of one value, such as the +1 that marks inliers, is refused, and a
+    ConvergenceWarning tells where the head classifies every row correctly.
 
     References
     ----------
@@ -81,6 +84,14 @@ class TemperatureScalingDetector(HeadDetector):
 
         found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
         self.temperature_ = float(np.exp(found.x))
+        if self.temperature_ < 1.01 * COLDEST:
+            warnings.warn(
+                f"The likelihood of y still rises at a temperature of {COLDEST}, the lowest tried: "
+                "the head classifies (nearly) every row correctly, and the scores of most samples "
+                "are 1. Fit on held-out rows, or set temperature.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
 
     def _checked_classes(self, labels):
         if labels is None:

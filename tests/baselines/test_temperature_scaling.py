@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
 
 from skweiper.baselines import LogitDetector, TemperatureScalingDetector
 
@@ -53,3 +54,9 @@ def test_classes_are_asked_for(logits):
         TemperatureScalingDetector().fit(logits, np.ones(len(logits), dtype=int))
     with pytest.raises(ValueError, match="class numbers"):
         TemperatureScalingDetector().fit(logits, np.full(len(logits), 6))
+
+
+def test_a_head_without_a_mistake_has_no_best_temperature(logits):
+    with pytest.warns(ConvergenceWarning, match="classifies .* every row correctly") as caught:
+        TemperatureScalingDetector().fit(logits, logits.argmax(axis=1))
+    assert caught[0].filename == __file__
