@@ -63,7 +63,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         Perturbations per class, r. In [1, inf).
     delta : float, default=2.0
         Length of a perturbation relative to its weight's. In [0, inf); 0 leaves the logits as
-        they are.
+        they are. Logits move in proportion to delta / sqrt(n_features): take less with fewer than
+        some 200 features (1 with 64 to 128, 0.25 to 0.5 with 8 to 16), see docs/detectors.md.
     n_bins : int, default=100
         Bins of each histogram, over the range seen in training. In [2, inf).
     smoothing : int, default=4

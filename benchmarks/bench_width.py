@@ -1,0 +1,66 @@
+"""WeiPer on narrow and on wide penultimate layers: AUROC (%), mean and standard deviation.
+
+    python benchmarks/bench_width.py [--widths 8 16 ...] [--seeds 5]
+
+An MLPClassifier with one hidden layer learns the digits 0 to 6 of scikit-learn's `load_digits`; 7
+to 9 are OOD. Every seed splits the data, initialises the network and perturbs its head anew.
+"""
+
+import argparse
+
+import pandas as pd
+from reporting import markdown_table
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+
+from skweiper import WeiPerDetector
+from skweiper.baselines import KNNDetector, LogitDetector
+from skweiper.head import head_from_classifier, penultimate_features
+from skweiper.metrics import auroc
+
+DELTAS = (0.25, 0.5, 1.0, 2.0)
+
+
+def detectors(head, seed):
+    """Plain scores, and WeiPer's at several lengths of the perturbation."""
+    table = {"MSP": LogitDetector(*head, score="msp"), "KNN": KNNDetector()}
+    for score in ("msp", "kld"):
+        for delta in DELTAS:
+            name = f"WeiPer+{score}, delta={delta:g}"
+            table[name] = WeiPerDetector(*head, score=score, delta=delta, random_state=seed)
+    return table
+
+
+def aurocs(width, seed):
+    """AUROC (%) by name of the detector, of one network."""
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    X_train, X_test, y_train, _ = train_test_split(
+        X[y < 7], y[y < 7], test_size=0.4, random_state=seed
+    )
+    network = MLPClassifier((width,), max_iter=1000, random_state=seed).fit(X_train, y_train)
+    train, test, ood = (penultimate_features(network, rows) for rows in (X_train, X_test, X[y > 6]))
+    fitted = detectors(head_from_classifier(network), seed)
+    return {
+        name: 100 * auroc(*map(detector.fit(train).score_samples, (test, ood)))
+        for name, detector in fitted.items()
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--widths", nargs="+", type=int, default=[8, 16, 32, 64, 128, 256, 512])
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    columns = {}
+    for width in arguments.widths:
+        runs = pd.DataFrame([aurocs(width, seed) for seed in range(arguments.seeds)])
+        spread = zip(runs.mean(), runs.std(), strict=True)
+        columns[str(width)] = [f"{mean:.1f} ± {std:.1f}" for mean, std in spread]
+    table = pd.DataFrame(columns, index=runs.columns).reset_index(names="detector")
+    print(markdown_table(table))
+
+
+if __name__ == "__main__":
+    main()
