@@ -319,6 +319,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     @property
     def perturbed_weight_(self):
+        """Perturbed weights of shape (n_repeats, n_classes, n_features), rebuilt from the seed."""
         if not hasattr(self, "perturbation_"):
             raise AttributeError("perturbed_weight_ is there after fit.")
         if self.perturbation_.projection == "implicit":

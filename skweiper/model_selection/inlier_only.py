@@ -86,7 +86,16 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X):
-        """The estimator's decision, negative = OOD."""
+        """The estimator's decision, negative = OOD.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         check_is_fitted(self)
         decision = self.estimator_.decision_function(X)
         return self.estimator_.threshold_ - decision if self.convention == "pyod" else decision
@@ -96,6 +105,14 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         """The estimator's score, higher = more in-distribution.
 
         With convention="pyod", its `decision_function` negated.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
         if self.convention == "pyod":
@@ -104,31 +121,80 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_estimator_has("predict"))
     def predict(self, X):
-        """The estimator's prediction; +1 ID and -1 OOD from detectors of either convention."""
+        """The estimator's prediction; +1 ID and -1 OOD from detectors of either convention.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         check_is_fitted(self)
         labels = self.estimator_.predict(X)
         return as_inlier_labels(labels, "pyod") if self.convention == "pyod" else labels
 
     @available_if(_estimator_has("transform"))
     def transform(self, X):
-        """The estimator's transformation, of all rows."""
+        """The estimator's transformation, of all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features_out)
+        """
         check_is_fitted(self)
         return self.estimator_.transform(X)
 
     @available_if(_estimator_has("transform"))
     def fit_transform(self, X, y=None):
-        """Fit on the inliers, transform all rows."""
+        """Fit on the inliers, transform all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            -1 marks known outliers.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features_out)
+        """
         return self.fit(X, y).transform(X)
 
     @available_if(_estimator_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features=None):
-        """The estimator's output names."""
+        """The estimator's output names.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+
+        Returns
+        -------
+        ndarray of str
+        """
         check_is_fitted(self)
         return self.estimator_.get_feature_names_out(input_features)
 
     @available_if(_estimator_has("predict"))
     def fit_predict(self, X, y=None):
-        """Fit on the inliers, predict all rows."""
+        """Fit on the inliers, predict all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            -1 marks known outliers.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
         return self.fit(X, y).predict(X)
 
     @available_if(_estimator_has("set_output"))

@@ -48,7 +48,17 @@ class OODSplit(BaseCrossValidator):
         self.ood_in_train = ood_in_train
 
     def get_n_splits(self, X=None, y=None, groups=None):
-        """Number of splits."""
+        """Number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Not looked at.
+
+        Returns
+        -------
+        int
+        """
         return self.n_splits
 
     def split(self, X, y, groups=None):

@@ -254,36 +254,103 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
 
     @property
     def offset_(self):
+        """Threshold of the best detector: `decision_function` is `score_samples` less this."""
         return self._best().offset_
 
     def fit_predict(self, X, y=None, groups=None):
-        """Fit, then label the same rows; see `fit` and `predict`."""
+        """Fit, then label the same rows; see `fit` and `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int, of +1 (ID) and -1 (OOD)
+        """
         return self.fit(X, y, groups=groups).predict(X)
 
     def score_samples(self, X):
-        """Score of each sample by the best detector, higher = more in-distribution."""
+        """Score of each sample by the best detector, higher = more in-distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+        """
         return self._best().score_samples(X)
 
     def decision_function(self, X):
-        """Score less the threshold; negative means OOD."""
+        """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+        """
         return self._best().decision_function(X)
 
     def predict(self, X):
-        """Label of each sample: +1 in-distribution, -1 out-of-distribution."""
+        """Label of each sample: +1 in-distribution, -1 out-of-distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int
+        """
         return self._best().predict(X)
 
     def score_components(self, X):
-        """The terms of each sample's score, as `WeiPerDetector.score_components`."""
+        """The terms of each sample's score, as `WeiPerDetector.score_components`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        DataFrame with one row per sample
+        """
         return self._best().score_components(X)
 
     def densities(self, X):
-        """Densities of each sample in both spaces, as `WeiPerDetector.densities`."""
+        """Densities of each sample in both spaces, as `WeiPerDetector.densities`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Bunch with `feature` and `logit`, ndarrays of shape (n_samples, n_bins)
+        """
         return self._best().densities(X)
 
     def calibrate(self, X_id, tpr=0.95):
         """Set the threshold from held-out ID samples, as `WeiPerDetector.calibrate`.
 
         They must have taken no part in `fit`: rows that chose the hyperparameters flatter them.
+
+        Parameters
+        ----------
+        X_id : array-like of shape (n_samples, n_features)
+        tpr : float, default=0.95
+            Share in (0, 1] of `X_id` that `predict` must accept, at least.
+
+        Returns
+        -------
+        self : object
         """
         self._best().calibrate(X_id, tpr)
         return self
@@ -292,16 +359,44 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         """Keep the scores of held-out ID samples, as `WeiPerDetector.calibrate_p_values`.
 
         They must have taken no part in `fit`, or the p-values lose their guarantee.
+
+        Parameters
+        ----------
+        X_id : array-like of shape (n_calibration, n_features)
+
+        Returns
+        -------
+        self : object
         """
         self._best().calibrate_p_values(X_id)
         return self
 
     def p_value(self, X):
-        """Conformal p-value of each sample, small = OOD, as `WeiPerDetector.p_value`."""
+        """Conformal p-value of each sample, as `WeiPerDetector.p_value`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in [1 / (n_calibration + 1), 1]; small = OOD
+        """
         return self._best().p_value(X)
 
     def score(self, X, y):
-        """The search's scoring of the best detector on X, y."""
+        """The search's `scoring` of the best detector.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            -1 marks OOD samples.
+
+        Returns
+        -------
+        float, higher = better; for "roc_auc" in [0, 1]
+        """
         scorer = self._scorer()
         if scorer is None:
             return self._best().score(X, y)
