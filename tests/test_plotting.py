@@ -60,6 +60,16 @@ def test_score_distribution_draws_histograms_of_area_one_and_the_threshold(data,
     assert display.threshold_line_.get_xdata()[0] == detector.offset_
 
 
+def test_score_distribution_over_edges_has_the_share_within_as_area():
+    edges = np.array([0.0, 1.0, 3.0])
+    display = ScoreDistributionDisplay.from_predictions(
+        [0.5, 2.0, 2.5, 2.9], {"far": [-1000.0, 0.5]}, bins=edges
+    )
+    heights = {name: patch.get_data().values for name, patch in display.histograms_.items()}
+    np.testing.assert_allclose(heights["ID"], [1 / 4, 3 / 8])
+    np.testing.assert_allclose(heights["far"], [1 / 2, 0])
+
+
 def test_score_distribution_draws_on_the_axes_given_and_no_threshold_unasked():
     _, axes = plt.subplots()
     display = ScoreDistributionDisplay.from_predictions([1.0, 2], {"a": [0.0]}, ax=axes)

@@ -23,7 +23,8 @@ class ScoreDistributionDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     histograms_ : dict of str to matplotlib StepPatch
-        Of "ID" and each OOD data set; every one has area one over the same bins.
+        Of "ID" and each OOD data set, over the same bins; the area of each is the share of its
+        scores within the bins, one unless edges were passed.
     threshold_line_ : matplotlib Line2D or None
     """
 
@@ -42,7 +43,7 @@ class ScoreDistributionDisplay:
             A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
         ood : dict of str to array-like of shape (n_ood, n_features)
-        bins : int, default=60
+        bins : int or array-like of edges, default=60
         ax : matplotlib Axes, default=None
 
         Returns
@@ -65,7 +66,7 @@ class ScoreDistributionDisplay:
         scores_id : array-like of shape (n_id,)
         scores_ood : dict of str to array-like of shape (n_ood,)
         threshold : float, default=None
-        bins : int, default=60
+        bins : int or array-like of edges, default=60
         ax : matplotlib Axes, default=None
 
         Returns
@@ -79,8 +80,9 @@ class ScoreDistributionDisplay:
 
         Parameters
         ----------
-        bins : int, default=60
-            Equal bins from the smallest to the largest score of all sets.
+        bins : int or array-like of edges, default=60
+            A number of equal bins from the smallest to the largest score of all sets, or their
+            edges, where a few far scores would leave the others in one bin.
         ax : matplotlib Axes, default=None
 
         Returns
@@ -103,7 +105,8 @@ class ScoreDistributionDisplay:
         edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins)
         self.histograms_ = {}
         for i, (name, scores) in enumerate(sets.items()):
-            heights, _ = np.histogram(scores, edges, density=True)
+            # Over all scores of the set, those outside of the edges too.
+            heights = np.histogram(scores, edges)[0] / (len(scores) * np.diff(edges))
             self.histograms_[name] = self.ax_.stairs(
                 heights, edges, fill=True, alpha=0.4, color=f"C{i}", label=name
             )
