@@ -4,6 +4,7 @@ Every function reduces the last axis (classes) of an array of logits and accepts
 arrays alike: only operations that both libraries share are used.
 """
 
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -159,10 +160,23 @@ def logit_score(score):
     Parameters
     ----------
     score : str or callable
-        A key of `LOGIT_SCORES`, or a function from logits (n_samples, n_classes) to (n_samples,).
+        A key of `LOGIT_SCORES`, or a function from logits (..., n_classes) to scores (...).
 
     Returns
     -------
     callable
+        Raises a ValueError where a callable `score` returns another shape.
     """
-    return score if callable(score) else LOGIT_SCORES[score]
+    return partial(_checked_score, score) if callable(score) else LOGIT_SCORES[score]
+
+
+def _checked_score(score, logits):
+    values = score(logits)
+    expected, shape = logits.shape[:-1], getattr(values, "shape", None)
+    if shape != expected:
+        got = type(values).__name__ if shape is None else f"shape {shape}"
+        raise ValueError(
+            f"A callable score must reduce the last axis, logits of shape {logits.shape} to scores "
+            f"of shape {expected}, got {got}. Pass axis=-1 to its reductions."
+        )
+    return values

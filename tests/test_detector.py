@@ -6,6 +6,7 @@ from sklearn import config_context
 from sklearn.metrics import roc_auc_score
 
 from skweiper import PRESETS, WeiPerDetector
+from skweiper.baselines import LogitDetector
 from skweiper.density import bins_over
 from skweiper.head import check_head
 from skweiper.perturbation import Perturbation
@@ -59,6 +60,17 @@ def test_averaged_logit_scores_agree_with_the_reference(small, projection, score
 def test_a_callable_is_a_score(small):
     named = fitted(small, score="energy").score_samples(small["X"])
     np.testing.assert_array_equal(fitted(small, score=energy).score_samples(small["X"]), named)
+
+
+@pytest.mark.parametrize("of_class", [WeiPerDetector, LogitDetector])
+@pytest.mark.parametrize(
+    ("score", "got"),
+    [(np.max, "shape \\(\\)"), (lambda logits: logits, "shape"), (lambda logits: "msp", "str")],
+)
+def test_a_callable_that_is_no_score_is_refused(small, of_class, score, got):
+    detector = of_class(small["weight"], small["bias"], score=score)
+    with pytest.raises(ValueError, match=rf"must reduce the last axis, .*, got {got}"):
+        detector.fit(small["X"])
 
 
 @pytest.mark.parametrize("score", sorted(LOGIT_SCORES))
