@@ -92,7 +92,8 @@ def compare(
     covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
         Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
     y_train : array-like of shape (n_train,), default=None
-        Labels of the training samples, for detectors that use them.
+        Labels of the training samples, for detectors that use them. Detectors of this library
+        leave rows with -1 out; wrap others in `skweiper.model_selection.InlierOnly`.
     seeds : iterable of int, default=None
         Fit once with each as `random_state`, that of every step of a pipeline; a detector without
         that parameter is fitted once. None leaves `random_state` as it is.

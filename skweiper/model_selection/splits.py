@@ -113,8 +113,9 @@ class OODSplit(BaseCrossValidator):
     def _enough(self, things, description):
         if len(things) < self.n_splits:
             raise ValueError(
-                f"n_splits={self.n_splits} is more than the {len(things)} {description}: a test "
-                "fold would hold no OOD rows. Lower n_splits."
+                f"n_splits={self.n_splits} is more than the number of {description}, "
+                f"{len(things)}: a test fold would hold no OOD rows. Lower n_splits, or pass more "
+                "of them (without groups, a data set is dealt to several folds)."
             )
         return things
 
