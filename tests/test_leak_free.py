@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, OutlierMixin, clone, is_outlier_detector
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
@@ -241,6 +242,22 @@ def test_conventions_agree(labels, convention):
 def test_foreign_labels_are_refused(labels, convention):
     with pytest.raises(ValueError, match="convention"):
         as_inlier_labels(labels, convention)
+
+
+@pytest.mark.parametrize("with_groups", [False, True])
+def test_groups_reach_the_splitter_with_metadata_routing(labelled, with_groups):
+    X, y, groups = labelled
+    groups = {"groups": groups} if with_groups else {}
+    search = GridSearchCV(
+        InlierOnly(IsolationForest(n_estimators=5, random_state=0)),
+        {"estimator__max_samples": [8, 16]},
+        scoring="roc_auc",
+        cv=OODSplit(2),
+    )
+    expected = clone(search).fit(X, y, **groups).cv_results_["mean_test_score"]
+    with config_context(enable_metadata_routing=True):
+        found = clone(search).fit(X, y, **groups).cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_more_splits_than_data_sets_are_refused(labelled):

@@ -41,6 +41,9 @@ class OODSplit(BaseCrossValidator):
     [0 1] [2 3 5]
     """
 
+    # scikit-learn's metadata routing, where it is enabled: searches pass `groups` on unasked.
+    __metadata_request__split = {"groups": True}
+
     def __init__(self, n_splits=5, *, shuffle=False, random_state=None, ood_in_train=False):
         self.n_splits = n_splits
         self.shuffle = shuffle
