@@ -106,20 +106,24 @@ class BlockCache:
 
     def holds(self, perturbation, engine):
         """Whether the blocks of this perturbation are kept for this engine."""
-        kept = self._kept
-        return kept is not None and kept[0] is perturbation and kept[1] == engine.name
+        return self._kept_block(perturbation, engine) is not None
+
+    def _kept_block(self, perturbation, engine):
+        kept = self._kept  # read once: another thread may clear or replace it
+        is_same = kept is not None and kept[0] is perturbation and kept[1] == engine.name
+        return kept[2] if is_same else None
 
     def blocks(self, perturbation, engine, budget):
         """The blocks of a perturbation as `engine` wants them; kept if they fit `budget` bytes."""
-        kept = self._kept
-        is_kept = self.holds(perturbation, engine)
-        if perturbation.nbytes > budget and not (is_kept and hasattr(engine, "gather")):
+        block = self._kept_block(perturbation, engine)
+        stays_on_device = block is not None and hasattr(engine, "gather")
+        if perturbation.nbytes > budget and not stays_on_device:
             streamed = int(STREAMED_SHARE * min(budget, memory_budget()))
             return map(engine.prepare, perturbation.blocks(streamed))
-        if not is_kept:
+        if block is None:
             block = _whole_block(perturbation, engine, budget)
-            kept = self._kept = (perturbation, engine.name, block)
-        return [kept[2]]
+            self._kept = perturbation, engine.name, block
+        return [block]
 
 
 def _whole_block(perturbation, engine, budget):

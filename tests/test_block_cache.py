@@ -103,6 +103,35 @@ def test_the_cache_is_dropped_when_the_device_is_lost_and_filled_again():
     assert space.engine.n_prepared == 2
 
 
+class OtherThread(BlockCache):
+    """A cache that another thread fills, or drops, while it is asked whether it holds a block."""
+
+    def __init__(self, interfere):
+        super().__init__()
+        self.interfere = interfere
+
+    @property
+    def _kept(self):
+        value = self.value
+        self.interfere(self)
+        return value
+
+    @_kept.setter
+    def _kept(self, value):
+        self.value = value
+
+
+def test_a_cache_that_another_thread_fills_or_drops_gives_the_same_block():
+    space = make_space(HostDevice())
+    (expected,) = space.cache.blocks(space.perturbation, space.engine, 10**6)
+    entry = space.perturbation, space.engine.name, expected
+    for before, after in ((None, entry), (entry, None)):
+        cache = OtherThread(lambda cache, after=after: setattr(cache, "value", after))
+        cache.value = before
+        (block,) = cache.blocks(space.perturbation, space.engine, 10**6)
+        np.testing.assert_array_equal(block.weight, expected.weight)
+
+
 def test_the_cache_survives_errors_that_are_not_the_device_s():
     space = make_space(HostDevice())
     with pytest.raises(ZeroDivisionError):
