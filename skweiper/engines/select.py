@@ -14,10 +14,19 @@ def _numba_engine():
         from skweiper.engines.numba import NumbaEngine
     except ImportError as error:
         raise ImportError(
-            "engine='numba' needs numba, which is not installed. "
+            f"engine='numba' needs numba, which cannot be imported: {error}. "
             "Run: pip install 'skweiper[fast]', or pass engine='numpy'."
         ) from error
     return NumbaEngine()
+
+
+def _fastest_engine():
+    if not find_spec("numba"):
+        return NumpyEngine()
+    try:
+        return _numba_engine()
+    except ImportError:  # installed, but refusing this version of NumPy
+        return NumpyEngine()
 
 
 GPU_REMEDY = (
@@ -60,8 +69,10 @@ def select_engine(engine="auto", device="auto", X=None):
         `device="cpu"` and X on the GPU.
     ValueError
         A CPU engine asked for together with the GPU.
-    ImportError, RuntimeError
-        The GPU is asked for, and CuPy or the GPU is missing.
+    ImportError
+        numba or the GPU is asked for, and numba or CuPy cannot be imported.
+    RuntimeError
+        The GPU is asked for, and there is none.
 
     Returns
     -------
@@ -81,5 +92,5 @@ def select_engine(engine="auto", device="auto", X=None):
             )
         return _cupy_engine(X)
     if engine == "auto":
-        engine = "numba" if find_spec("numba") else "numpy"
+        return _fastest_engine()
     return _numba_engine() if engine == "numba" else NumpyEngine()
