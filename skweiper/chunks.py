@@ -145,7 +145,3 @@ class FeatureRows:
         all_rows = range(len(self)) if self.row_index is None else self.row_index
         check_finite(chunk, source, all_rows[rows])
         return chunk
-
-    def take(self, index):
-        """The chosen rows (positions among these rows) as `FeatureRows`."""
-        return FeatureRows(self.X, index if self.row_index is None else self.row_index[index])

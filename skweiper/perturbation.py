@@ -43,10 +43,6 @@ class ImplicitBlock:
     def n_classes(self):
         return self.offsets.shape[1]
 
-    def take(self, repeats):
-        """A slice of the repeats, as a view."""
-        return ImplicitBlock(self.weight, self.bias, self.offsets[repeats])
-
 
 @dataclass(frozen=True)
 class ExplicitBlock:
@@ -68,10 +64,6 @@ class ExplicitBlock:
     @property
     def n_classes(self):
         return self.weight.shape[1]
-
-    def take(self, repeats):
-        """A slice of the repeats, as a view."""
-        return ExplicitBlock(self.weight[repeats], self.bias)
 
 
 def draw_seed(random_state):
