@@ -44,9 +44,9 @@ def _is_plain_numeric(X):
 
 def _is_numeric_frame(X):
     """A pandas DataFrame of real NumPy columns: sliced by rows, converted chunk by chunk."""
-    return hasattr(X, "iloc") and all(
-        isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in X.dtypes
-    )
+    if not hasattr(X, "iloc") or X.ndim != 2:
+        return False
+    return all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in X.dtypes)
 
 
 def _check_columns_are_numbers(X):

@@ -42,6 +42,7 @@ BAD_X = {
     "objects": (lambda X: np.full(X.shape, object()), TypeError, "number|float"),
     "strings": (lambda X: np.full(X.shape, "a"), ValueError, "string|numeric"),
     "1-D": (lambda X: X[0], ValueError, "Expected 2D array"),
+    "Series": (lambda X: pd.Series(X[0]), ValueError, "2-dimensional|2D array"),
     "3-D": (lambda X: X[None], ValueError, "dim 3|3"),
     "masked": (lambda X: np.ma.masked_greater(X, 1), ValueError, r"masked values.*X\.filled"),
     "dates": (frame_with(lambda n: pd.date_range("2026", periods=n)), ValueError, "3: 'datetime"),
