@@ -42,7 +42,8 @@ def bins_over(value_range, n_bins):
     """Bins over a (smallest, largest) pair of finite values.
 
     A range of width zero (constant features) is widened around its value, as `numpy.histogram`
-    does, by at least one half and by enough for single precision to tell its two ends apart.
+    does, by at least one half and by enough for single precision to tell its two ends apart. So is
+    a range so narrow that its bins per unit of value are no float32.
 
     Parameters
     ----------
@@ -56,8 +57,9 @@ def bins_over(value_range, n_bins):
     Bins
     """
     low, high = float(value_range[0]), float(value_range[1])
-    resolution = np.finfo(np.float32).eps * max(abs(low), abs(high), np.finfo(np.float32).tiny)
-    if high - low <= resolution:
+    float32 = np.finfo(np.float32)
+    resolution = float(float32.eps) * max(abs(low), abs(high))
+    if high - low <= max(resolution, 2 * n_bins / float(float32.max)):
         half_width = max(0.5, 4 * resolution)
         low, high = low - half_width, high + half_width
     return Bins(low, high, int(n_bins))

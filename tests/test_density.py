@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from skweiper.density import Bins, bins_over, smooth, symmetric_kl
+from skweiper.engines.numpy import NumpyEngine
 from tests import reference
 
 RNG = np.random.RandomState(0)
@@ -34,6 +35,15 @@ def test_divergence_is_symmetric_nonnegative_and_zero_on_itself():
     np.testing.assert_allclose(symmetric_kl(p, q, 0.01), symmetric_kl(q, p, 0.01), rtol=1e-13)
     assert (symmetric_kl(p, q, 0.01) > 0).all()
     np.testing.assert_array_equal(symmetric_kl(p, p, 0.01), 0)
+
+
+@pytest.mark.parametrize("width", [1e-45, 1e-40, 3e-37, 1e-36])
+def test_the_scale_of_a_narrow_range_is_finite_and_keeps_its_values_inside(width):
+    bins = bins_over((0.0, float(np.float32(width))), 100)
+    assert np.isfinite(bins.scale)
+    ends = np.array([[0.0, width]], np.float32)
+    assert NumpyEngine().histogram(ends, bins).sum() == 2
+    assert bins.high - bins.low == (1.0 if width < 5e-37 else np.float32(width))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3e-30, 1e9, -1e30])
