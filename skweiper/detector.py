@@ -326,7 +326,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             raise AttributeError(
                 "The implicit projection draws no weights; pass projection='explicit'."
             )
-        return np.concatenate([block.weight for block in self.perturbation_.blocks(np.inf)])
+        (block,) = self.perturbation_.blocks(self.perturbation_.nbytes)
+        return block.weight
 
     @property
     def _uses_densities(self):
