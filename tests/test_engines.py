@@ -1,5 +1,6 @@
 """The engines agree with each other and with a slow reference in double precision."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from skweiper.density import bins_over
 from skweiper.engines import numpy as numpy_engine
+from skweiper.engines.arrays import ArrayEngine
 from skweiper.engines.numpy import NumpyEngine
 from skweiper.engines.select import select_engine
 from skweiper.head import check_head
@@ -96,7 +98,11 @@ def test_logits_too_small_for_an_exponential_count_nothing(engine):
     np.testing.assert_allclose(measured.score_sums, [[4.0]], rtol=1e-6)
 
 
-def test_values_that_are_no_numbers_are_in_no_bin(engine):
+@pytest.mark.parametrize("name", ["numpy", "numba", "arrays"])
+def test_values_that_are_no_numbers_are_in_no_bin(name):
+    if name == "numba":
+        pytest.importorskip("numba")
+    engine = ArrayEngine(np, lambda: 10**6) if name == "arrays" else select_engine(name)
     values = np.array([[np.nan, 0.5, np.inf, -np.inf]], np.float32)
     np.testing.assert_array_equal(engine.histogram(values, bins_over((0, 1), 4)), [[0, 0, 1, 0]])
 
@@ -133,3 +139,10 @@ def test_auto_is_numba_where_installed():
     pytest.importorskip("numba")
     assert select_engine("auto").name == "numba"
     assert type(select_engine("numpy")) is NumpyEngine
+
+
+def test_auto_is_numpy_where_numba_cannot_be_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skweiper.engines.numba", None)
+    assert type(select_engine("auto")) is NumpyEngine
+    with pytest.raises(ImportError, match=r"cannot be imported.*skweiper\[fast\]"):
+        select_engine("numba")

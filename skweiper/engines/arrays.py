@@ -47,6 +47,7 @@ def bin_counts(values, bins, xp):
     # One bin more on either side receives what lies outside; `high` itself is inside.
     inside_top = values <= np.float32(bins.high)
     position = xp.where(inside_top, xp.minimum(position, n_bins - 1), position)
+    position = xp.where(xp.isnan(position), -1, position)
     first_cells = xp.arange(n_samples, dtype=np.int64)[:, None] * (n_bins + 2) + 1
     cells = position.astype(np.int64) + first_cells
     flat = xp.bincount(cells.ravel(), minlength=n_samples * (n_bins + 2))
