@@ -2,8 +2,9 @@
 
 Memory: a drawn perturbation is kept between calls if it fits four fifths of the budget. One that
 does not is drawn again block by block, over as many rows at a time as their counts allow. Of what
-the perturbation leaves, a quarter belongs to the chunks in flight, a quarter to the counts that are
-summed over blocks, and a quarter to what a fit keeps of every row.
+the perturbation leaves, a quarter belongs to the chunks in flight, a quarter to the tiles of all
+threads, a quarter to the counts that are summed over blocks or to the unperturbed logits that a fit
+keeps for its second pass, and a quarter to the counts that a fit keeps of every row.
 """
 
 from contextlib import nullcontext
@@ -23,6 +24,8 @@ LEAST_LOGITS = 2**20
 """Perturbed logits of a chunk, below which starting threads costs more than they save."""
 RANGE_ROWS = 2048
 """The same where little is done for each row, and threads would often meet."""
+LEAST_PER_THREAD = 2**18
+"""Bytes for the chunks of a thread: with fewer, there are too few rows in each to be worth it."""
 BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
 BYTES_PER_LOGIT = 12
 KEPT_SHARE = 0.8
@@ -181,6 +184,10 @@ class PerturbedSpace:
             engine.memory_budget() // 2 if self.on_device else int(KEPT_SHARE * memory_budget())
         )
         self.known_logits = None
+        if not self.on_device:
+            worth_it = self.quarter_of_spare // LEAST_PER_THREAD
+            self.n_threads = max(1, min(available_threads(), worth_it))
+            self.engine = self.engine.within(self.quarter_of_spare // self.n_threads)
 
     @property
     def fits(self):
@@ -225,7 +232,7 @@ class PerturbedSpace:
     def map(self, work, items):
         """`map_in_order`; on a device, each call on a stream of its own."""
         if not self.on_device:
-            yield from map_in_order(partial(_overflowing, work), items, available_threads())
+            yield from map_in_order(partial(_overflowing, work), items, self.n_threads)
             return
 
         def streamed(item):
@@ -274,10 +281,9 @@ def chunk_slices(n_rows, space, n_bins=0, most=CHUNK_ROWS):
     if space.on_device:
         chunk_bytes, row_bytes = space.engine.chunk_bytes(), _chunk_bytes_per_row(space, n_bins)
         return row_slices(n_rows, rows_within(chunk_bytes, row_bytes, n_rows))
-    n_threads = available_threads()
-    budget = space.quarter_of_spare // n_threads
+    budget = space.quarter_of_spare // space.n_threads
     worth_a_thread = -(-LEAST_LOGITS // space.logits_per_sample)
-    fair_share = max(-(-n_rows // n_threads), worth_a_thread)
+    fair_share = max(-(-n_rows // space.n_threads), worth_a_thread)
     row_bytes = _chunk_bytes_per_row(space, n_bins)
     return row_slices(n_rows, rows_within(budget, row_bytes, min(most, fair_share)))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 
-from skweiper import WeiPerDetector
+from skweiper import WeiPerDetector, passes
 from skweiper.engines import numpy as numpy_engine
 
 MEBIBYTE = 2**20
@@ -40,13 +40,22 @@ def peak_bytes(work):
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize(
-    ("projection", "n_repeats"),
-    [("implicit", 100), ("explicit", 100), ("explicit", 2000)],
-    ids=["implicit", "kept", "redrawn"],
+    ("projection", "n_repeats", "n_threads"),
+    [
+        ("implicit", 100, 2),
+        ("implicit", 100, 16),
+        ("explicit", 100, 2),
+        ("explicit", 640, 2),
+        ("explicit", 2000, 2),
+    ],
+    ids=["implicit", "many threads", "kept", "barely kept", "redrawn"],
 )
-def test_fit_and_score_stay_within_working_memory(dump, weight, engine, projection, n_repeats):
+def test_fit_and_score_stay_within_working_memory(
+    dump, weight, engine, projection, n_repeats, n_threads, monkeypatch
+):
     if engine == "numba":
         pytest.importorskip("numba")
+    monkeypatch.setattr(passes, "available_threads", lambda: n_threads)
     rows = dump if n_repeats == 100 else dump[:300]
     detector = WeiPerDetector(
         weight, projection=projection, n_repeats=n_repeats, engine=engine, random_state=0

@@ -13,12 +13,7 @@ import numba
 import numpy as np
 
 from skweiper.chunks import row_slices
-from skweiper.engines.numpy import (
-    Measurement,
-    NumpyEngine,
-    sum_over_repeats,
-    tile_shape,
-)
+from skweiper.engines.numpy import Measurement, NumpyEngine, sum_over_repeats
 from skweiper.perturbation import ImplicitBlock
 
 FEW_CLASSES = 128
@@ -385,7 +380,7 @@ class NumbaEngine(NumpyEngine):
     def _product_tiles(self, features, block):
         """Yield (row slice, products, workspace), products (n_repeats, n_classes, n_samples)."""
         n_samples = features.shape[0]
-        rows, repeats = tile_shape(n_samples, block, self.product_bytes)
+        rows, repeats = self._tile_shape(n_samples, block)
         with self.workspace(rows * repeats * block.n_classes) as workspace:
             for part in row_slices(n_samples, rows):
                 for span in row_slices(block.n_repeats, repeats):

@@ -1,6 +1,8 @@
 """The reference engine, and the default without numba: NumPy, in tiles that stay in cache."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import copy
+from functools import cached_property
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -18,8 +20,10 @@ FEW_CLASSES = 32
 TILE_BYTES = 2**21
 """Smaller tiles and their temporaries would fit the second-level cache, but threads would wait for
 each other: each of NumPy's calls ends by asking for the interpreter's lock."""
-TILES_IN_BUDGET = 64
-"""Several threads hold a tile and temporaries of three times its size, beside their chunks."""
+TILES_PER_THREAD = 6
+"""A tile, three times its size to find its bins, and what a logit score needs."""
+SHARE_OF_TILES = 1 / 8
+"""Of the memory budget, where nobody says how much of it is left."""
 
 
 class Measurement(NamedTuple):
@@ -52,7 +56,7 @@ class Unperturbed(NamedTuple):
 
 
 class Workspace:
-    """The buffer of a tile and its two temporaries, reused by the tiles of a call.
+    """The buffer of a tile and, from their first use, its two temporaries; reused by the tiles.
 
     Attributes
     ----------
@@ -60,14 +64,16 @@ class Workspace:
     cells : ndarray of shape (size,), intp
     """
 
-    def __init__(self):
-        self.reserve(0)
-
-    def reserve(self, size):
-        """Make the buffers of `size` values, whose content is lost."""
+    def __init__(self, size):
         self.values = np.empty(size, np.float32)
-        self.scratch = np.empty(size, np.float32)
-        self.cells = np.empty(size, np.intp)
+
+    @cached_property
+    def scratch(self):
+        return np.empty_like(self.values)
+
+    @cached_property
+    def cells(self):
+        return np.empty(len(self.values), np.intp)
 
 
 class NumpyEngine:
@@ -84,6 +90,13 @@ class NumpyEngine:
 
     def __init__(self):
         self._idle_workspaces = SimpleQueue()
+        self._bytes_per_thread = int(SHARE_OF_TILES * memory_budget())
+
+    def within(self, bytes_per_thread):
+        """This engine, its tiles and their temporaries within so many bytes in each thread."""
+        engine = copy(self)
+        engine._bytes_per_thread = bytes_per_thread
+        return engine
 
     @contextmanager
     def workspace(self, size):
@@ -92,12 +105,11 @@ class NumpyEngine:
         Kept for the next chunk: the system hands out new memory page by page, which would cost as
         much as the work.
         """
-        try:
+        workspace = Workspace(0)
+        with suppress(Empty):
             workspace = self._idle_workspaces.get_nowait()
-        except Empty:
-            workspace = Workspace()
         if len(workspace.values) < size:
-            workspace.reserve(size)
+            workspace = Workspace(size)
         yield workspace
         self._idle_workspaces.put(workspace)
 
@@ -129,7 +141,7 @@ class NumpyEngine:
             Values outside the bins are counted nowhere.
         """
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
-        most = within_budget(TILE_BYTES)
+        most = self._tile_bytes(TILE_BYTES)
         rows = rows_within(most, FLOAT32_BYTES * values.shape[1], values.shape[0])
         with self.workspace(rows * values.shape[1]) as workspace:
             for part in row_slices(values.shape[0], rows):
@@ -212,6 +224,24 @@ class NumpyEngine:
             return sums_writer(unperturbed or self.unperturbed(features, block), block)
         return products_writer(features, block)
 
+    def _tile_bytes(self, wanted):
+        """Bytes of a tile: as many as wanted, less where memory is scarce."""
+        return min(wanted, self._bytes_per_thread // TILES_PER_THREAD)
+
+    def _tile_shape(self, n_samples, block):
+        """Rows and repeats of a tile, one row of one repeat at least.
+
+        About `TILE_BYTES` of an implicit block, `product_bytes` of an explicit one.
+        """
+        class_bytes = FLOAT32_BYTES * block.n_classes
+        if isinstance(block, ImplicitBlock):
+            most = self._tile_bytes(TILE_BYTES)
+            repeats = rows_within(most, class_bytes, block.n_repeats)
+            return rows_within(most, class_bytes * repeats, n_samples), repeats
+        most = self._tile_bytes(self.product_bytes)
+        rows = rows_within(most, class_bytes, n_samples)
+        return rows, rows_within(most, class_bytes * rows, block.n_repeats)
+
     def _tiles(self, features, block, unperturbed=None):
         """Yield (row slice, perturbed logits, workspace); a tile is overwritten by the next.
 
@@ -219,7 +249,7 @@ class NumpyEngine:
         rows where each repeat is a matrix product, so that a weight is read once.
         """
         n_samples = features.shape[0]
-        rows, repeats = tile_shape(n_samples, block, self.product_bytes)
+        rows, repeats = self._tile_shape(n_samples, block)
         write = self._writer(features, block, unperturbed)
         with self.workspace(rows * repeats * block.n_classes) as workspace:
             for part in row_slices(n_samples, rows):
@@ -228,26 +258,6 @@ class NumpyEngine:
                     tile = shaped_tile(workspace.values, shape, is_class_by_class(block))
                     write(tile, part, span)
                     yield part, tile, workspace
-
-
-def within_budget(tile_bytes):
-    """Bytes of a tile, less than `tile_bytes` where the memory budget is small."""
-    return min(tile_bytes, memory_budget() // TILES_IN_BUDGET)
-
-
-def tile_shape(n_samples, block, product_bytes):
-    """Rows and repeats of a tile, one row of one repeat at least.
-
-    About `TILE_BYTES` of an implicit block, `product_bytes` of an explicit one.
-    """
-    class_bytes = FLOAT32_BYTES * block.n_classes
-    if isinstance(block, ImplicitBlock):
-        most = within_budget(TILE_BYTES)
-        repeats = rows_within(most, class_bytes, block.n_repeats)
-        return rows_within(most, class_bytes * repeats, n_samples), repeats
-    most = within_budget(product_bytes)
-    rows = rows_within(most, class_bytes, n_samples)
-    return rows, rows_within(most, class_bytes * rows, block.n_repeats)
 
 
 def is_class_by_class(block):
