@@ -8,8 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper.chunks import FeatureRows, memory_budget, row_slices
-from skweiper.engines.numpy import NumpyEngine
+from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
+from skweiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
 from skweiper.head import check_head
 from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.validation import check_feature_matrix, check_width_and_names
@@ -133,9 +133,12 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         engine, n_classes = NumpyEngine(), self.head_.n_classes
         space = np.empty((len(rows), self._n_features_out), np.float32)
         first = 0
-        for block in self.perturbation_.blocks(memory_budget() // 2):
+        # A quarter each for a block, for the next one, which is drawn beside it, and for a chunk.
+        for block in self.perturbation_.blocks(memory_budget() // 4):
             columns = slice(first, first + block.n_repeats * n_classes)
-            for chunk in row_slices(len(rows), CHUNK_ROWS):
+            bytes_per_row = FLOAT32_BYTES * (columns.stop - first)
+            chunk_rows = rows_within(memory_budget() // 4, bytes_per_row, CHUNK_ROWS)
+            for chunk in row_slices(len(rows), chunk_rows):
                 logits = engine.perturbed_logits(engine.load(rows, chunk), block)
                 space[chunk, columns] = logits.reshape(len(logits), -1)
             first = columns.stop

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 
-from skweiper import WeiPerDetector, passes
+from skweiper import WeiPerDetector, WeiPerTransformer, passes
 from skweiper.engines import numpy as numpy_engine
 
 MEBIBYTE = 2**20
@@ -68,6 +68,17 @@ def test_fit_and_score_stay_within_working_memory(
         assert peak_bytes(lambda: detector.score_samples(rows)) - 2 * output < (
             WORKING_MEMORY * MEBIBYTE
         )
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+def test_the_transformer_stays_within_working_memory(dump, weight, projection):
+    transformer = WeiPerTransformer(weight, projection=projection, n_repeats=600, random_state=0)
+    rows, outputs = dump[:200], []
+    expected = transformer.fit(rows).transform(rows)
+    with config_context(working_memory=WORKING_MEMORY):
+        peak = peak_bytes(lambda: outputs.append(transformer.transform(rows)))
+    assert peak - expected.nbytes < WORKING_MEMORY * MEBIBYTE
+    np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_budget_changes_neither_scores_nor_threshold(dump, weight):
