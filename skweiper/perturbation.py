@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from skweiper.chunks import rows_within
+from skweiper.chunks import row_slices, rows_within
 from skweiper.head import Head
 
 PROJECTIONS = ("implicit", "explicit", "random")
 FLOAT32_BYTES = 4
 LARGEST_SEED = np.iinfo(np.int32).max
+QUANTILE_BYTES = 2**18
 DRAW_BYTES = 3 * 8  # float64 normal draws, their squares, and the directions made of them
 
 
@@ -100,7 +101,10 @@ def draw_stratified_uniform(n_repeats, n_classes, random_state):
     ndarray of shape (n_repeats, n_classes), in [0, 1)
     """
     strata = np.argsort(random_state.random_sample((n_repeats, n_classes)), axis=0)
-    return (strata + random_state.random_sample((n_repeats, n_classes))) / n_repeats
+    uniform = random_state.random_sample((n_repeats, n_classes))
+    uniform += strata
+    uniform /= n_repeats
+    return uniform
 
 
 def draw_directions(n_directions, n_features, random_state):
@@ -177,9 +181,13 @@ class Perturbation:
         head = self.head
         random_state = np.random.RandomState(self.seed)
         uniform = draw_stratified_uniform(self.n_repeats, head.n_classes, random_state)
-        offsets = self.delta * head.norms * sphere_marginal_quantile(uniform, head.n_features)
+        lengths, offsets = self.delta * head.norms, np.empty(uniform.shape, np.float32)
+        # Part by part, for no further double precision copies of the whole.
+        together = rows_within(QUANTILE_BYTES, uniform.itemsize * head.n_classes, self.n_repeats)
+        for part in row_slices(self.n_repeats, together):
+            offsets[part] = lengths * sphere_marginal_quantile(uniform[part], head.n_features)
         weight = None if head.weight is None else head.weight.astype(np.float32)
-        return ImplicitBlock(weight, head.bias.astype(np.float32), offsets.astype(np.float32))
+        return ImplicitBlock(weight, head.bias.astype(np.float32), offsets)
 
     def _explicit_block(self, n_repeats, budget, random_state):
         head = self.head

@@ -8,6 +8,8 @@ from sklearn import config_context
 
 from skweiper import WeiPerDetector, WeiPerTransformer, passes
 from skweiper.engines import numpy as numpy_engine
+from skweiper.head import check_head
+from skweiper.perturbation import Perturbation
 
 MEBIBYTE = 2**20
 N_SAMPLES, N_FEATURES, N_CLASSES = 12_000, 64, 20
@@ -79,6 +81,13 @@ def test_the_transformer_stays_within_working_memory(dump, weight, projection):
         peak = peak_bytes(lambda: outputs.append(transformer.transform(rows)))
     assert peak - expected.nbytes < WORKING_MEMORY * MEBIBYTE
     np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_drawing_implicit_perturbations_takes_few_copies():
+    head = check_head(np.ones((1000, 8)), None, 8)
+    perturbation = Perturbation(head, "implicit", 2.0, 100, 0)
+    peak = peak_bytes(lambda: next(perturbation.blocks(MEBIBYTE)))
+    assert peak < 5 * perturbation.nbytes
 
 
 def test_the_budget_changes_neither_scores_nor_threshold(dump, weight):
