@@ -1,7 +1,9 @@
 """The hot loop: everything that touches each perturbed logit, behind one small contract.
 
-An engine is a class with the methods of `skweiper.engines.numpy.NumpyEngine`, which is the
-readable reference of the contract. All engines agree on names, shapes and results.
+The contract is `prepare`, `load`, `histogram`, `logit_range`, `measure`, `perturbed_logits` and
+`to_host`, with names, shapes and results that all engines share; its readable reference is
+`skweiper.engines.numpy.NumpyEngine`. On the CPU an engine also takes what it measured before
+(`unperturbed`) and a limit on its tiles (`within`); on a device it has its own streams and memory.
 """
 
 from skweiper.engines.select import select_engine

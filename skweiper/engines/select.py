@@ -77,7 +77,7 @@ def select_engine(engine="auto", device="auto", X=None):
     Returns
     -------
     Engine
-        An object with the methods of `skweiper.engines.numpy.NumpyEngine`.
+        An object with the methods that `skweiper.engines` names.
     """
     on_device = is_device_array(X)
     if device == "cpu" and on_device:
