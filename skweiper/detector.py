@@ -20,6 +20,7 @@ from skweiper.scores import LOGIT_SCORES
 from skweiper.statistics import MeanDensity, sum_of_counts
 
 BYTES_PER_KEPT_BIN = 4
+LEARNT_DENSITIES = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
 
 
 class KLDTerms(NamedTuple):
@@ -231,6 +232,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             seed=draw_seed(random_state),
         )
         self._block_cache = BlockCache()
+        for name in LEARNT_DENSITIES:  # of an earlier fit, with another score
+            vars(self).pop(name, None)
 
     def _learn_ranges(self, rows, space):
         feature_range, logit_range = value_ranges(rows, space, self.verbose)
@@ -346,8 +349,17 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             scores=("msp",),
         )
 
+    def _check_densities(self):
+        n_learnt = len(getattr(self, "feature_density_", ()))
+        if self._uses_densities and n_learnt != self.n_bins:
+            raise ValueError(
+                f"score='kld' with n_bins={self.n_bins} needs densities of as many bins, but fit "
+                f"learnt {n_learnt} bins: score or n_bins were changed since. Call fit again."
+            )
+
     def _map_rows(self, rows, finish):
         """finish(measured) of all rows, concatenated."""
+        self._check_densities()
         space = self._space(rows)
         finish_on_host = _on_host(space, finish)
         chunks = measured_chunks(

@@ -185,3 +185,19 @@ def test_features_whose_logits_overflow(small, engine, projection, score):
         detector.score_samples(replaced(small["X"], 3e38))
     with pytest.raises(ValueError, match="overflow"):
         detector.fit(np.abs(small["X"]) * 1e38)
+
+
+@pytest.mark.parametrize("changed", [{"n_bins": 30}, {"score": "kld"}])
+def test_densities_that_fit_did_not_learn(small, changed):
+    first = "msp" if "score" in changed else "kld"
+    detector = WeiPerDetector(small["weight"], score=first, n_repeats=2).fit(small["X"])
+    with pytest.raises(ValueError, match=r"changed since\. Call fit again"):
+        detector.set_params(**changed).score_samples(small["X"])
+    detector.fit(small["X"]).score_samples(small["X"])
+
+
+def test_a_fit_forgets_the_densities_of_the_one_before(small):
+    detector = WeiPerDetector(small["weight"], n_repeats=2).fit(small["X"])
+    detector.set_params(score="msp").fit(small["X"])
+    with pytest.raises(ValueError, match="learnt 0 bins"):
+        detector.set_params(score="kld").score_samples(small["X"])
