@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skweiper.base import BaseDetector
 from skweiper.chunks import rows_within
-from skweiper.density import bins_over, smoothed_density, symmetric_kl
+from skweiper.density import bins_over
 from skweiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper.head import check_head, head_from_classifier
 from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks, value_ranges
@@ -295,7 +295,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         rows = self._checked_rows(X)
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         if self._uses_densities:
-            terms = self._map_rows(rows, lambda measured: np.stack(self._terms(measured), axis=1))
+            terms = self._map_rows(rows, lambda *args: np.stack(self._terms(*args), axis=1))
             return pd.DataFrame(terms, columns=KLDTerms._fields, index=index)
         name = self._score_parameter if isinstance(self._score_parameter, str) else "score"
         return pd.DataFrame({name: self._score(rows)}, index=index)
@@ -317,7 +317,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         rows = self._checked_rows(X)
         if not self._uses_densities:
             raise ValueError(f"densities need score='kld', got score={self._score_parameter!r}.")
-        both = self._map_rows(rows, lambda measured: np.stack(self._densities(measured), axis=1))
+        both = self._map_rows(rows, lambda *args: np.stack(self._densities(*args), axis=1))
         return Bunch(feature=both[:, 0], logit=both[:, 1])
 
     @property
@@ -358,7 +358,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             )
 
     def _map_rows(self, rows, finish):
-        """finish(measured) of all rows, concatenated."""
+        """finish(measured, engine) of all rows, concatenated."""
         self._check_densities()
         space = self._space(rows)
         finish_on_host = _on_host(space, finish)
@@ -367,33 +367,39 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         )
         return np.concatenate([part for _, part in chunks])
 
-    def _score_measured(self, measured):
+    def _score_measured(self, measured, engine):
         """Scores from measurements (DESIGN section 2; equation 9 of the paper)."""
         if not self._uses_densities:
             return measured.score_means[0]
-        terms = self._terms(measured)
+        terms = self._terms(measured, engine)
         return -(
             terms.feature_divergence
             + self.lambda_1 * terms.logit_divergence
             - self.lambda_2 * terms.msp
         )
 
-    def _densities(self, measured):
+    def _densities(self, measured, _):
         return (
             measured.feature_counts[0] / self.n_features_in_,
             measured.logit_counts[0] / self._n_perturbed_logits,
         )
 
-    def _terms(self, measured):
-        feature_density = smoothed_density(
-            measured.feature_counts[0], self.n_features_in_, self.smoothing
-        )
-        logit_density = smoothed_density(
-            measured.logit_counts[0], self._n_perturbed_logits, self.smoothing_perturbed
-        )
+    def _terms(self, measured, engine):
         return KLDTerms(
-            symmetric_kl(self.feature_density_, feature_density, self.epsilon),
-            symmetric_kl(self.logit_density_, logit_density, self.epsilon_perturbed),
+            engine.divergence(
+                measured.feature_counts[0],
+                self.n_features_in_,
+                self.smoothing,
+                self.feature_density_,
+                self.epsilon,
+            ),
+            engine.divergence(
+                measured.logit_counts[0],
+                self._n_perturbed_logits,
+                self.smoothing_perturbed,
+                self.logit_density_,
+                self.epsilon_perturbed,
+            ),
             measured.score_means[0],
         )
 
@@ -409,8 +415,8 @@ def _with_sums(measured):
 
 
 def _on_host(space, finish):
-    """`finish` whose result is copied to the host where it was computed.
+    """From measurements to finish(measured, engine), copied to the host where it was computed.
 
     On the default stream of a device the copy would make all streams wait for each other.
     """
-    return lambda measured: space.engine.to_host(finish(measured))
+    return lambda measured: space.engine.to_host(finish(measured, space.engine))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from skweiper.density import bins_over
+from skweiper.density import bins_over, smooth, symmetric_kl
 from skweiper.engines import numpy as numpy_engine
 from skweiper.engines.arrays import ArrayEngine
 from skweiper.engines.numpy import NumpyEngine
@@ -146,3 +146,34 @@ def test_auto_is_numpy_where_numba_cannot_be_imported(monkeypatch):
     assert type(select_engine("auto")) is NumpyEngine
     with pytest.raises(ImportError, match=r"cannot be imported.*skweiper\[fast\]"):
         select_engine("numba")
+
+
+@pytest.mark.parametrize("window", [1, 2, 4, 15, 40, 300])
+@pytest.mark.parametrize("n_bins", [2, 7, 100])
+def test_divergence_is_that_of_smoothed_densities(engine, n_bins, window):
+    counts = np.random.RandomState(n_bins + window).poisson(4, (9, n_bins)).astype(np.int32)
+    counts[0] = 0  # all values outside of the bins
+    n_values, training = int(counts.sum(axis=1).max()) + 3, counts.mean(axis=0) / 500
+    found = engine.divergence(counts, n_values, window, training, 0.01)
+    smoothed = smooth(counts / n_values, window)
+    np.testing.assert_allclose(found, symmetric_kl(training, smoothed, 0.01), rtol=1e-11)
+
+
+def test_divergence_with_a_floor_below_the_normal_numbers(engine):
+    counts = np.array([[0, 5, 0, 3]], np.int32)
+    found = engine.divergence(counts, 8, 1, np.full(4, 0.25), 1e-310)
+    assert found[0] == pytest.approx(symmetric_kl(np.full(4, 0.25), counts / 8, 1e-310)[0])
+
+
+def test_divergence_from_itself_is_zero(engine):
+    counts = np.full((1, 50), 3, np.int32)
+    found = engine.divergence(counts, 150, 4, np.full(50, 0.02), 0.01)
+    assert 0 <= found[0] < 1e-25
+
+
+def test_compiled_logarithm():
+    divergence = pytest.importorskip("skweiper.engines.numba_divergence", exc_type=ImportError)
+    x = np.exp(np.random.RandomState(0).uniform(-700, 700, 2000))
+    found = [divergence.log(value) for value in (*x, 1.0, 0.5, 2.0)]
+    expected = np.log([*x, 1.0, 0.5, 2.0])
+    np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-16)

@@ -6,6 +6,7 @@ On the GPU it is what the raw kernels are compared with, and what computes where
 import numpy as np
 
 from skweiper.chunks import rows_within
+from skweiper.density import smoothed_density, symmetric_kl
 from skweiper.engines.numpy import Measurement
 from skweiper.perturbation import ImplicitBlock
 from skweiper.scores import logit_score
@@ -129,6 +130,10 @@ class ArrayEngine:
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
         return Measurement(counts, score_sums)
+
+    def divergence(self, counts, n_values, window, training_density, epsilon):
+        """As `skweiper.engines.numpy.NumpyEngine.divergence`."""
+        return symmetric_kl(training_density, smoothed_density(counts, n_values, window), epsilon)
 
     def perturbed_logits(self, features, block):
         """The perturbed logits, ndarray of shape (n_samples, n_repeats, n_classes), float32."""

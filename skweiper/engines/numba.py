@@ -9,10 +9,12 @@ compiler turns it into vector instructions. Flags that would let the compiler as
 no NaN or infinity are not set.
 """
 
-import numba
 import numpy as np
 
 from skweiper.chunks import row_slices
+from skweiper.density import with_floor
+from skweiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
+from skweiper.engines.numba_divergence import divergences
 from skweiper.engines.numpy import Measurement, NumpyEngine, sum_over_repeats
 from skweiper.perturbation import ImplicitBlock
 
@@ -27,6 +29,7 @@ LARGE_SEGMENT = 4 * SEGMENT
 LANES = 128
 LAST_LANES = 16
 INTERLEAVED = 4
+SMALLEST_EPSILON = 1e-300
 
 LOG2_E = np.float32(1.4426950408889634)
 SMALLEST_EXPONENT = np.float32(-126.0)
@@ -39,14 +42,6 @@ E2 = np.float32(0.24022119723882715)
 E3 = np.float32(0.05550713274152735)
 E4 = np.float32(0.009675541332728865)
 E5 = np.float32(0.001327647178060507)
-
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-# Multiplications and additions may be fused, but not taken in another order.
-compiled_exact = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-# Sums may be taken in any order: this is what lets them run in vector registers.
-compiled_sum = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
 
 
 @compiled_exact
@@ -339,6 +334,13 @@ class NumbaEngine(NumpyEngine):
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
         count_rows(counts, values, limits, sizes)
         return counts
+
+    def divergence(self, counts, n_values, window, training_density, epsilon):
+        if epsilon < SMALLEST_EPSILON:  # the compiled logarithm takes normal numbers only
+            return super().divergence(counts, n_values, window, training_density, epsilon)
+        result, training = np.empty(len(counts)), with_floor(training_density, epsilon)
+        divergences(result, counts, n_values, window, training, float(epsilon))
+        return result
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
         n_samples, fuses_msp = features.shape[0], "msp" in scores

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skweiper.chunks import memory_budget, row_slices, rows_within
+from skweiper.density import smoothed_density, symmetric_kl
 from skweiper.perturbation import ImplicitBlock
 from skweiper.scores import logit_score
 
@@ -206,6 +207,25 @@ class NumpyEngine:
             for total, score in zip(score_sums, scores, strict=True):
                 total[rows] += sum_over_repeats(score, tile, workspace)
         return Measurement(counts, score_sums)
+
+    def divergence(self, counts, n_values, window, training_density, epsilon):
+        """Divergence of each sample's smoothed density from the training density.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_samples, n_bins), int32
+        n_values : int
+            Values behind each row of counts, those outside all bins included.
+        window : int
+            Bins to smooth over.
+        training_density : ndarray of shape (n_bins,)
+        epsilon : float
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64, in nats, as `skweiper.density.symmetric_kl`
+        """
+        return symmetric_kl(training_density, smoothed_density(counts, n_values, window), epsilon)
 
     def perturbed_logits(self, features, block):
         """The perturbed logits themselves.
