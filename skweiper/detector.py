@@ -17,7 +17,7 @@ from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks
 from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
-from skweiper.statistics import MeanDensity, sum_of_counts
+from skweiper.statistics import MeanDensity
 
 BYTES_PER_KEPT_BIN = 4
 LEARNT_DENSITIES = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
@@ -409,9 +409,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
 
 def _with_sums(measured):
-    """Measurements of a chunk, and the sums of its counts of features and of logits."""
-    counts = measured.feature_counts + measured.logit_counts
-    return measured, [sum_of_counts(part) for part in counts]
+    return measured, measured.count_sums()
 
 
 def _on_host(space, finish):

@@ -16,7 +16,7 @@ import numpy as np
 from skweiper.chunks import available_threads, map_in_order, memory_budget, row_slices, rows_within
 from skweiper.engines.numpy import FLOAT32_BYTES, Unperturbed
 from skweiper.progress import track
-from skweiper.statistics import ValueRange
+from skweiper.statistics import ValueRange, sum_of_counts
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
@@ -77,6 +77,10 @@ class Measured(NamedTuple):
             [counts[rows] for counts in self.logit_counts],
             self.score_means[:, rows],
         )
+
+    def count_sums(self):
+        """Sums over the samples of every array of counts, features before logits, on the host."""
+        return [sum_of_counts(counts) for counts in self.feature_counts + self.logit_counts]
 
 
 class BlockCache:

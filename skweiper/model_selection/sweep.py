@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.density import bins_over, smoothed_density, symmetric_kl
-from skweiper.passes import Request, measured_chunks
+from skweiper.passes import Measured, Request, measured_chunks
 from skweiper.statistics import MeanDensity
 
 BYTES_PER_SCORE = 64  # a candidate's score, its rank, and the temporaries of both
@@ -125,12 +125,9 @@ class GroupSpace:
         )
         features = [MeanDensity(n, train.n_features) for n in n_bins]
         logits = [MeanDensity(n, self.space.logits_per_sample) for n in n_bins]
-        for _, measured in measured_chunks(train, self.space, bins, lambda measured: measured):
-            with self.space.working():
-                for density, counts in zip(features, measured.feature_counts, strict=True):
-                    density.update(counts)
-                for density, counts in zip(logits, measured.logit_counts, strict=True):
-                    density.update(counts)
+        for chunk, count_sums in measured_chunks(train, self.space, bins, Measured.count_sums):
+            for density, sums in zip(features + logits, count_sums, strict=True):
+                density.add(chunk.stop - chunk.start, sums)
         self.feature_densities = [density.density for density in features]
         self.logit_densities = [density.density for density in logits]
         self.request = bins._replace(scores=self.request.scores)
