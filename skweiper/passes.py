@@ -14,16 +14,17 @@ from typing import NamedTuple
 import numpy as np
 
 from skweiper.chunks import available_threads, map_in_order, memory_budget, row_slices, rows_within
-from skweiper.engines.numpy import FLOAT32_BYTES, Unperturbed
+from skweiper.engines.numpy import Unperturbed
+from skweiper.perturbation import FLOAT32_BYTES
 from skweiper.progress import track
 from skweiper.statistics import ValueRange, sum_of_counts
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
-LEAST_LOGITS = 2**20
-"""Perturbed logits of a chunk, below which starting threads costs more than they save."""
 RANGE_ROWS = 2048
 """The same where little is done for each row, and threads would often meet."""
+LEAST_LOGITS = 2**20
+"""Perturbed logits of a chunk, below which starting threads costs more than they save."""
 LEAST_PER_THREAD = 2**18
 """Bytes for the chunks of a thread: with fewer, there are too few rows in each to be worth it."""
 BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
@@ -329,10 +330,9 @@ def value_ranges(source, space, verbose=0):
 
 def _logit_range(features, block, rows, space):
     """Range of a chunk's perturbed logits; the unperturbed ones are kept for the next pass."""
-    if space.known_logits is None:
-        return space.engine.logit_range(features, block)
     unperturbed = space.engine.unperturbed(features, block)
-    space.known_logits.keep(rows, unperturbed)
+    if space.known_logits is not None:
+        space.known_logits.keep(rows, unperturbed)
     return space.engine.logit_range(features, block, unperturbed)
 
 
@@ -369,9 +369,8 @@ def _measure_chunk(source, rows, space, block, request):
     def measure(part):
         features = engine.load(source, part)
         feature_counts = [engine.histogram(features, bins) for bins in request.feature_bins]
-        arguments = features, block, request.logit_bins, request.scores
         known = None if space.known_logits is None else space.known_logits.find(source, part)
-        measurement = engine.measure(*arguments, *([] if known is None else [known]))
+        measurement = engine.measure(features, block, request.logit_bins, request.scores, known)
         return Measured(feature_counts, measurement.counts, measurement.score_sums)
 
     return space.halving(measure, rows, lambda parts: _concatenate(parts, engine.xp))

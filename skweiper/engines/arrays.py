@@ -7,11 +7,15 @@ import numpy as np
 
 from skweiper.chunks import rows_within
 from skweiper.density import smoothed_density, symmetric_kl
-from skweiper.engines.numpy import Measurement
-from skweiper.perturbation import ImplicitBlock
+from skweiper.engines.numpy import (
+    Measurement,
+    Unperturbed,
+    block_logits,
+    implicit_logit_range,
+)
+from skweiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
-FLOAT32_BYTES = 4
 BYTES_PER_TILE_VALUE = 8 * FLOAT32_BYTES  # the value and the temporaries of binning and of scores
 
 
@@ -101,29 +105,37 @@ class ArrayEngine:
         self._for_each_tile(values.shape[0], values.shape[1], work)
         return counts
 
-    def logit_range(self, features, block):
+    def unperturbed(self, features, block):
+        """Unperturbed logits and norms of an implicit block, else None."""
+        if not isinstance(block, ImplicitBlock):
+            return None
+        norms = self.xp.sqrt(self.xp.sum(features * features, axis=1))
+        return Unperturbed(block_logits(features, block), norms)
+
+    def logit_range(self, features, block, unperturbed=None):
         """Smallest and largest perturbed logit over all samples and repeats: (float, float)."""
         if isinstance(block, ImplicitBlock):
-            return self._implicit_range(features, block)
+            return implicit_logit_range(unperturbed or self.unperturbed(features, block), block)
         lows, highs = [], []
 
         def work(part):
-            tile = self._tile(features[part], block)
+            tile = self._tile(features, block, None, part)
             lows.append(float(tile.min()))
             highs.append(float(tile.max()))
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
         return min(lows), max(highs)
 
-    def measure(self, features, block, logit_bins=(), scores=()):
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
         As `skweiper.engines.numpy.NumpyEngine.measure`; a callable score gets arrays of `xp`.
         """
         counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
+        unperturbed = unperturbed or self.unperturbed(features, block)
 
         def work(part):
-            tile = self._tile(features[part], block)
+            tile = self._tile(features, block, unperturbed, part)
             for total, bins in zip(counts, logit_bins, strict=True):
                 total[part] = bin_counts(tile, bins, self.xp)
             self._sum_scores(score_sums[:, part], tile, scores)
@@ -137,7 +149,7 @@ class ArrayEngine:
 
     def perturbed_logits(self, features, block):
         """The perturbed logits, ndarray of shape (n_samples, n_repeats, n_classes), float32."""
-        return self._tile(features, block)
+        return self._tile(features, block, self.unperturbed(features, block), slice(None))
 
     def _empty_results(self, n_samples, logit_bins, scores):
         counts = [self.xp.zeros((n_samples, bins.n_bins), np.int32) for bins in logit_bins]
@@ -152,12 +164,13 @@ class ArrayEngine:
         rows = rows_within(self.tile_bytes(), bytes_per_row, n_rows)
         for_each_tile(n_rows, rows, work, self.out_of_memory)
 
-    def _tile(self, features, block):
+    def _tile(self, features, block, unperturbed, rows):
+        """Perturbed logits of some rows, (n_samples, n_repeats, n_classes)."""
         if isinstance(block, ImplicitBlock):
-            tile = self._norms(features)[:, None, None] * block.offsets
-            tile += self._logits(features, block)[:, None, :]
+            tile = unperturbed.norms[rows, None, None] * block.offsets
+            tile += unperturbed.logits[rows, None, :]
             return tile
-        tile = self._products(features, block)
+        tile = self._products(features[rows], block)
         tile += block.bias
         return tile
 
@@ -166,18 +179,3 @@ class ArrayEngine:
         directions = block.weight.reshape(-1, block.weight.shape[2])
         shape = (features.shape[0], block.n_repeats, block.n_classes)
         return self.xp.matmul(features, directions.T).reshape(shape)
-
-    def _norms(self, features):
-        return self.xp.sqrt(self.xp.sum(features * features, axis=1))
-
-    def _logits(self, features, block):
-        if block.weight is None:
-            return features
-        return self.xp.matmul(features, block.weight.T) + block.bias
-
-    def _implicit_range(self, features, block):
-        """Closed form: for each class only the extreme offsets can give an extreme logit."""
-        logits, norms = self._logits(features, block), self._norms(features)[:, None]
-        low = (logits + norms * block.offsets.min(axis=0)).min()
-        high = (logits + norms * block.offsets.max(axis=0)).max()
-        return float(low), float(high)

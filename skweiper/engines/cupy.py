@@ -309,37 +309,41 @@ class CupyEngine(ArrayEngine):
         self._measure_stored(values[:, :, None], None, bins, counts, None)
         return counts
 
-    def measure(self, features, block, logit_bins=(), scores=()):
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
         As `skweiper.engines.numpy.NumpyEngine.measure`, with CuPy arrays; a callable score gets
         CuPy arrays too.
         """
         if not all(fits_shared_memory(bins.n_bins) for bins in logit_bins):
-            return super().measure(features, block, logit_bins, scores)
+            return super().measure(features, block, logit_bins, scores, unperturbed)
         counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
         launches = _launches(counts, score_sums, logit_bins, scores)
         others = [i for i, score in enumerate(scores) if not _in_kernel(score)]
+        unperturbed = unperturbed or self.unperturbed(features, block)
         if isinstance(block, ImplicitBlock):
-            self._launch_implicit(features, block, launches)
+            self._launch_implicit(unperturbed, block, launches)
             launches = []
         if launches or others:
-            self._measure_tiles(features, block, launches, scores, score_sums, others)
+            inputs = features, block, unperturbed
+            self._measure_tiles(inputs, launches, scores, score_sums, others)
         return Measurement(counts, score_sums)
 
-    def _launch_implicit(self, features, block, launches):
-        logits = self.xp.ascontiguousarray(self._logits(features, block))
-        norms = self._norms(features)
+    def _launch_implicit(self, unperturbed, block, launches):
+        logits, norms = self.xp.ascontiguousarray(unperturbed.logits), unperturbed.norms
         for bins, counts, msp_sums in launches:
             self._measure_implicit(logits, norms, block.offsets, bins, counts, msp_sums)
 
-    def _measure_tiles(self, features, block, launches, scores, score_sums, others):
+    def _measure_tiles(self, inputs, launches, scores, score_sums, others):
         """What needs the perturbed logits in memory, tile by tile."""
+        features, block, _ = inputs
+        is_explicit = isinstance(block, ExplicitBlock)
 
         def work(part):
             # An explicit tile stays without its bias while the kernels, which add it, read it.
-            is_explicit = isinstance(block, ExplicitBlock)
-            tile = (self._products if is_explicit else self._tile)(features[part], block)
+            tile = (
+                self._products(features[part], block) if is_explicit else self._tile(*inputs, part)
+            )
             for bins, counts, msp_sums in launches:
                 sums = None if msp_sums is None else msp_sums[part]
                 rows = None if counts is None else counts[part]

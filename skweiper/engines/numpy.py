@@ -10,10 +10,9 @@ import numpy as np
 
 from skweiper.chunks import memory_budget, row_slices, rows_within
 from skweiper.density import smoothed_density, symmetric_kl
-from skweiper.perturbation import ImplicitBlock
+from skweiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
-FLOAT32_BYTES = 4
 FLOAT32_INTEGERS = 2**24
 """Below this, single precision holds every integer."""
 FEW_CLASSES = 32
@@ -87,7 +86,7 @@ class NumpyEngine:
     name = "numpy"
     xp = np
     product_bytes = 2**21
-    """A tile of a matrix product is larger: it costs little to read it back beside the product."""
+    """Bytes of a tile that is a matrix product."""
 
     def __init__(self):
         self._idle_workspaces = SimpleQueue()
