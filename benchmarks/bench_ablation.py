@@ -10,23 +10,17 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from dumps import ood_sets, thinned
 
 from skweiper.model_selection import ablation
 from skweiper.model_selection.ablation import STUDIES
-
-
-def thinned(rows, most, random_state):
-    """At most `most` rows, a random choice."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.sort(random_state.choice(len(rows), most, replace=False))]
 
 
 def study(path, max_rows, n_seeds, names_of_studies):
     """Table of settings by data sets, in percent."""
     random_state = np.random.RandomState(0)
     with np.load(path, allow_pickle=False) as data:
-        names = [n for n in data if n == "test_oos" or n.startswith(("near_", "far_"))]
+        names = ood_sets(data)
         ood = {name: thinned(data[name], max_rows, random_state) for name in names}
         train, test = (thinned(data[n], max_rows, random_state) for n in ("train", "test"))
         head = data["weight"], data["bias"]

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from dumps import ood_sets
 from memory import peak_mebibytes
 from reporting import machine, markdown_table, timed
 from sklearn.base import clone
@@ -213,7 +214,7 @@ def load(path, most):
             data = dict(file)
     kept = chosen_rows(len(data["train"]), most, data["train_label"])
     data["train"], data["train_label"] = data["train"][kept], data["train_label"][kept]
-    names = [n for n in data if n == "test_oos" or n.startswith(("near_", "far_"))]
+    names = ood_sets(data)
     for name in ["test", *names]:
         data[name] = data[name][chosen_rows(len(data[name]), most)]
     return data, {name: data[name] for name in names}

@@ -6,38 +6,20 @@ GridSearchCV runs a part of the grid, as its time per candidate does not depend 
 """
 
 import argparse
-from time import perf_counter
 
 import numpy as np
+from dumps import AUTHORS_GRID
+from reporting import timed
 from sklearn.model_selection import GridSearchCV
 
 from skweiper import WeiPerDetector
 from skweiper.datasets import load_clinc150
-from skweiper.model_selection import WeiPerDetectorCV
-
-AUTHORS_GRID = {
-    "delta": [1.8, 2, 2.2, 2.4],
-    "n_bins": [60, 80, 100],
-    "smoothing": [4, 8, 12, 20, 40],
-    "smoothing_perturbed": [15, 25, 40],
-    "lambda_1": [0.1, 1, 2.5, 4],
-    "lambda_2": [0.1, 0.25, 1, 2.5, 5],
-}
-
-
-def validation_problem(data):
-    """Training rows to fit on, ID and OOD validation rows as the one test fold."""
-    X = np.concatenate([data.train, data.validation, data.validation_oos])
-    y = np.repeat([1, -1], [len(X) - len(data.validation_oos), len(data.validation_oos)])
-    rows = np.arange(len(X))
-    return X, y, [(rows[: len(data.train)], rows[len(data.train) :])]
+from skweiper.model_selection import WeiPerDetectorCV, train_validation_split_for_ood
 
 
 def timed_fit(search, X, y):
-    """Seconds per candidate, refit left out."""
-    start = perf_counter()
-    search.fit(X, y)
-    seconds = perf_counter() - start
+    """Seconds of a search in all and per candidate; it must not refit."""
+    _, seconds = timed(lambda: search.fit(X, y))
     return seconds, seconds / len(search.cv_results_["params"])
 
 
@@ -47,7 +29,7 @@ def main():
     parser.add_argument("--n-repeats", type=int, default=100)
     arguments = parser.parse_args()
     data = load_clinc150()
-    X, y, cv = validation_problem(data)
+    X, y, cv = train_validation_split_for_ood(data.train, data.validation, data.validation_oos)
     sweep = WeiPerDetectorCV(
         data.weight,
         data.bias,

@@ -16,19 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from dumps import AUTHORS_GRID, grouped_sets, thinned
 
 from skweiper import WeiPerDetector
 from skweiper.model_selection import WeiPerDetectorCV, synthetic_outliers
 from skweiper.model_selection.synthetic import SYNTHETIC_METHODS
-
-GRID = {
-    "delta": [1.8, 2.0, 2.2, 2.4],
-    "n_bins": [60, 80, 100],
-    "smoothing": [4, 8, 12, 20, 40],
-    "smoothing_perturbed": [15, 25, 40],
-    "lambda_1": [0.1, 1.0, 2.5, 4.0],
-    "lambda_2": [0.1, 0.25, 1.0, 2.5, 5.0],
-}
 
 
 def load(path):
@@ -39,17 +31,10 @@ def load(path):
     if "validation" in data:
         ood = {"oos": data["validation_oos"]}, {"oos": data["test_oos"]}
         return data["train"], data["validation"], ood[0], data["test"], ood[1], *head
-    names = [name for name in data if name.startswith(("near_", "far_"))]
+    names = grouped_sets(data)
     halves = [{name: data[name][half::2] for name in names} for half in (0, 1)]
     test = data["test"]
     return data["train"], test[::2], halves[0], test[1::2], halves[1], *head
-
-
-def thinned(rows, most, random_state):
-    """At most `most` rows, a random choice."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.sort(random_state.choice(len(rows), most, replace=False))]
 
 
 def validation_sets(val_id, val_ood, weight, bias, random_state):
@@ -88,7 +73,7 @@ def sweep(train, sets, weight, bias, n_repeats, seed):
     search = WeiPerDetectorCV(
         weight,
         bias,
-        param_grid={**GRID, "n_repeats": [n_repeats]},
+        param_grid={**AUTHORS_GRID, "n_repeats": [n_repeats]},
         cv=cv,
         refit=False,
         random_state=seed,
@@ -102,7 +87,7 @@ def sweep(train, sets, weight, bias, n_repeats, seed):
 def comparison(results, choices, test_sets):
     """One row per way to choose, one column per test set."""
     default = WeiPerDetector().get_params()
-    is_default = np.all([results[name] == default[name] for name in GRID], axis=0)
+    is_default = np.all([results[name] == default[name] for name in AUTHORS_GRID], axis=0)
     rows = {"default": np.flatnonzero(is_default)[0]}
     rows |= {name: results[name].argmax() for name in choices}
     table = pd.DataFrame({name: results[test_sets].iloc[row] for name, row in rows.items()}).T
