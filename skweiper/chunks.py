@@ -1,16 +1,9 @@
 """Rows of a feature matrix, converted chunk by chunk within a memory budget."""
 
-import os
-import threading
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import cpu_count
-from sklearn import config_context, get_config
-from threadpoolctl import threadpool_limits
+from sklearn import get_config
 
 from skweiper.validation import check_finite, is_device_array
 
@@ -30,63 +23,6 @@ def rows_within(budget, bytes_per_row, most):
 def row_slices(n_rows, chunk_rows):
     """Consecutive slices of at most `chunk_rows` rows."""
     return [slice(first, min(first + chunk_rows, n_rows)) for first in range(0, n_rows, chunk_rows)]
-
-
-def available_threads():
-    """Threads that this call may use without oversubscribing the machine.
-
-    One where the caller already runs in a thread of its own, or in a joblib or Dask worker that
-    was given one core (they say so through OMP_NUM_THREADS).
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return 1
-    granted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return max(1, min(cpu_count(), int(granted))) if granted.isdigit() else cpu_count()
-
-
-def one_blas_thread():
-    """Limit BLAS to one thread while our own threads run; only ever from the main thread.
-
-    The limit belongs to the process, so two callers that set and restore it in turn could leave
-    it at one for good.
-    """
-    if threading.current_thread() is threading.main_thread():
-        return threadpool_limits(limits=1, user_api="blas")
-    return nullcontext()
-
-
-def map_in_order(work, items, n_threads):
-    """Yield `work(item)` for every item, in order, computed by `n_threads` threads.
-
-    No more than `n_threads` + 1 results wait at any time, so memory does not grow with the number
-    of items.
-    """
-    if n_threads == 1 or len(items) == 1:
-        yield from map(work, items)
-        return
-    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
-        yield from map_on(pool, work, items, n_threads)
-
-
-def map_on(pool, work, items, n_threads):
-    """`map_in_order` on the threads of an executor, which may outlive the call."""
-    waiting = deque()
-    settings = get_config()  # scikit-learn keeps its settings, working_memory too, by thread
-
-    def configured(item):
-        with config_context(**settings):
-            return work(item)
-
-    try:
-        for item in items:
-            waiting.append(pool.submit(configured, item))
-            if len(waiting) > n_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # What has begun may still read what the caller is about to free.
-        wait([future for future in waiting if not future.cancel()])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skweiper.row_products import row_products
+
 HIDDEN_ACTIVATIONS = MappingProxyType(
     {
         "identity": lambda values: values,
@@ -58,7 +60,9 @@ class Head:
         if self.weight is None:
             return features
         weight = self.weight.astype(features.dtype, copy=False)
-        return features @ weight.T + self.bias.astype(features.dtype, copy=False)
+        logits = row_products(features, weight)
+        logits += self.bias.astype(features.dtype, copy=False)
+        return logits
 
 
 def _as_host_array(array):

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import available_threads, map_in_order, memory_budget, row_slices, rows_within
+from skweiper.chunks import memory_budget, row_slices, rows_within
 from skweiper.engines.numpy import Unperturbed
 from skweiper.perturbation import FLOAT32_BYTES
 from skweiper.progress import track
+from skweiper.row_products import FEW_AT_ONCE, FEW_ROWS
 from skweiper.statistics import ValueRange, sum_of_counts
+from skweiper.threads import available_threads, map_in_order
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
@@ -286,6 +288,8 @@ def chunk_slices(n_rows, space, n_bins=0, most=CHUNK_ROWS):
     if space.on_device:
         chunk_bytes, row_bytes = space.engine.chunk_bytes(), _chunk_bytes_per_row(space, n_bins)
         return row_slices(n_rows, rows_within(chunk_bytes, row_bytes, n_rows))
+    if n_rows <= FEW_ROWS and space.perturbation.projection != "implicit":
+        most = FEW_AT_ONCE
     budget = space.quarter_of_spare // space.n_threads
     worth_a_thread = -(-LEAST_LOGITS // space.logits_per_sample)
     fair_share = max(-(-n_rows // space.n_threads), worth_a_thread)
@@ -362,15 +366,20 @@ def measured_chunks(source, space, request, finish, verbose=0, description="samp
         yield from _measure_by_block(source, space, request, finish, verbose, description)
 
 
-def _measure_chunk(source, rows, space, block, request):
-    """Measurements of one chunk in one block; its score sums, not yet means."""
+def _measure_chunk(source, rows, space, block, request, so_far=None):
+    """Measurements of one chunk in one block; its score sums, not yet means, from `so_far` on."""
     engine = space.engine
 
     def measure(part):
         features = engine.load(source, part)
         feature_counts = [engine.histogram(features, bins) for bins in request.feature_bins]
         known = None if space.known_logits is None else space.known_logits.find(source, part)
-        measurement = engine.measure(features, block, request.logit_bins, request.scores, known)
+        known_sums = (
+            None if so_far is None else so_far[:, part.start - rows.start :][:, : len(features)]
+        )
+        measurement = engine.measure(
+            features, block, request.logit_bins, request.scores, known, known_sums
+        )
         return Measured(feature_counts, measurement.counts, measurement.score_sums)
 
     return space.halving(measure, rows, lambda parts: _concatenate(parts, engine.xp))
@@ -413,8 +422,10 @@ def _sums_over_blocks(source, slices, space, request):
     for block in space.blocks():
 
         def add(i, block=block):
-            part = _measure_chunk(source, slices[i], space, block, request)
-            sums[i] = part if sums[i] is None else _add_repeats(sums[i], part)
+            known = sums[i]
+            so_far = None if known is None else known.score_means
+            part = _measure_chunk(source, slices[i], space, block, request, so_far)
+            sums[i] = part if known is None else _add_repeats(known, part)
 
         for _ in space.map(add, range(len(slices))):
             pass
@@ -433,7 +444,10 @@ def _concatenate(parts, xp):
 
 
 def _add_repeats(total, part):
-    """Add further repeats' measurements; the features' counts are the same in every block."""
+    """Add further repeats' counts, whose score sums go on from the total's.
+
+    The features' counts are the same in every block.
+    """
     for counts, more in zip(total.logit_counts, part.logit_counts, strict=True):
         counts += more
-    return total._replace(score_means=total.score_means + part.score_means)
+    return total._replace(score_means=part.score_means)

@@ -12,6 +12,7 @@ from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
 from skweiper.head import check_head
 from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
+from skweiper.row_products import FEW_AT_ONCE, FEW_ROWS
 from skweiper.validation import check_feature_matrix, check_width_and_names
 
 CHUNK_ROWS = 128
@@ -133,11 +134,13 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         engine, n_classes = NumpyEngine(), self.head_.n_classes
         space = np.empty((len(rows), self._n_features_out), np.float32)
         first = 0
+        is_few = self.perturbation_.projection != "implicit" and len(rows) <= FEW_ROWS
+        most = FEW_AT_ONCE if is_few else CHUNK_ROWS
         # A quarter each for a block, for the next one, which is drawn beside it, and for a chunk.
         for block in self.perturbation_.blocks(memory_budget() // 4):
             columns = slice(first, first + block.n_repeats * n_classes)
             bytes_per_row = FLOAT32_BYTES * (columns.stop - first)
-            chunk_rows = rows_within(memory_budget() // 4, bytes_per_row, CHUNK_ROWS)
+            chunk_rows = rows_within(memory_budget() // 4, bytes_per_row, most)
             for chunk in row_slices(len(rows), chunk_rows):
                 logits = engine.perturbed_logits(engine.load(rows, chunk), block)
                 space[chunk, columns] = logits.reshape(len(logits), -1)

@@ -6,6 +6,9 @@ import numpy as np
 
 from skweiper.validation import as_host
 
+ROUNDING = 4e-6
+"""By how much of the largest logit a sum of float32 products may differ between two orders."""
+
 
 @dataclass(frozen=True)
 class ValueRange:
@@ -17,6 +20,14 @@ class ValueRange:
     def merge(self, other):
         """The range of both."""
         return ValueRange(min(self.low, other.low), max(self.high, other.high))
+
+    def widened(self):
+        """The range with room for what another order of summation makes of its own two ends.
+
+        The row that sets an end stays inside, whichever engine or processor computes it again.
+        """
+        margin = ROUNDING * max(abs(self.low), abs(self.high))
+        return ValueRange(self.low - margin, self.high + margin)
 
     def as_array(self):
         """ndarray of shape (2,): low, high."""

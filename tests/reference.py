@@ -96,8 +96,13 @@ class WeiPerKLD:
         self.lambdas = (lambda_1, lambda_2)
         self.epsilons = epsilons
 
-    def fit(self, features, logits):
-        self.ranges = [(v.min(), v.max()) for v in (features, logits)]
+    def fit(self, features, logits, rounding=0.0):
+        """`rounding` widens the range of the logits, as a share of the largest of them."""
+        room = rounding * np.abs(logits).max()
+        self.ranges = [
+            (features.min(), features.max()),
+            (logits.min() - room, logits.max() + room),
+        ]
         samples = zip(features, logits, strict=True)
         self.training = np.mean([self.densities(z, v) for z, v in samples], axis=0)
         return self

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skweiper.chunks import FeatureRows, map_in_order
+from skweiper.chunks import FeatureRows
 from skweiper.detector import WeiPerDetector
 from skweiper.engines.arrays import ArrayEngine
 from skweiper.head import check_head
@@ -21,6 +21,7 @@ from skweiper.passes import (
     value_ranges,
 )
 from skweiper.perturbation import Perturbation
+from skweiper.threads import map_in_order
 
 ROWS = FeatureRows(np.random.RandomState(1).randn(30, 12).astype(np.float32))
 

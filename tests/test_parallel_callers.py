@@ -10,8 +10,8 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from threadpoolctl import threadpool_info
 
-from skweiper import WeiPerDetector, chunks
-from skweiper.chunks import available_threads
+from skweiper import WeiPerDetector, threads
+from skweiper.threads import available_threads
 
 
 @pytest.fixture(scope="module", params=["numpy", "numba"])
@@ -82,5 +82,5 @@ def test_our_threads_end_with_the_call(fitted):
 
 def test_a_few_rows_start_no_thread(fitted, monkeypatch):
     detector, X, expected = fitted
-    monkeypatch.setattr(chunks, "ThreadPoolExecutor", None)
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", None)
     np.testing.assert_allclose(detector.score_samples(X[:20]), expected[:20], rtol=1e-6)

@@ -6,15 +6,20 @@ from sklearn.utils._param_validation import StrOptions
 from skweiper.base import BaseDetector
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.head import check_head
+from skweiper.threads import available_threads, map_in_order
 
 BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
+LEAST_VALUES = 2**18
+"""Numbers of a chunk, below which starting threads costs more than they save."""
 
 
-def chunk_slices(n_rows, values_per_row):
-    """Slices of rows that hold about `values_per_row` float64 numbers each, within a quarter
-    of the memory budget."""
-    budget = memory_budget() // 4
-    return row_slices(n_rows, rows_within(budget, BYTES_PER_VALUE * values_per_row, n_rows))
+def chunk_slices(n_rows, values_per_row, n_threads=1):
+    """Slices of rows that hold about `values_per_row` float64 numbers each; those of all threads
+    together within a quarter of the memory budget."""
+    budget = memory_budget() // 4 // n_threads
+    fair_share = max(-(-n_rows // n_threads), LEAST_VALUES // values_per_row)
+    most = max(1, min(n_rows, fair_share))
+    return row_slices(n_rows, rows_within(budget, BYTES_PER_VALUE * values_per_row, most))
 
 
 def load_chunk(rows, part, dtype=np.float64):
@@ -47,9 +52,18 @@ class PeerDetector(BaseDetector):
         for part in chunk_slices(len(rows), self._values_per_row):
             yield part, load_chunk(rows, part)
 
+    @property
+    def _n_threads(self):
+        """Threads that score chunks side by side."""
+        return available_threads()
+
     def _map_rows(self, rows, work):
         """work(features) of all rows, concatenated."""
-        return np.concatenate([work(features) for _, features in self._chunks(rows)])
+        n_threads = self._n_threads
+        parts = chunk_slices(len(rows), self._values_per_row, n_threads)
+        return np.concatenate(
+            list(map_in_order(lambda part: work(load_chunk(rows, part)), parts, n_threads))
+        )
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_features)

@@ -1,10 +1,9 @@
 """FDBDDetector: distance of a row to the head's decision boundaries."""
 
 import numpy as np
-from sklearn.metrics.pairwise import euclidean_distances
 
 from skweiper.baselines.base import HeadDetector
-from skweiper.baselines.moments import class_means
+from skweiper.baselines.moments import class_means, squared_distances
 
 
 class FDBDDetector(HeadDetector):
@@ -61,7 +60,7 @@ class FDBDDetector(HeadDetector):
         lead = logits.max(axis=1, keepdims=True) - logits
         predicted, place = np.unique(logits.argmax(axis=1), return_inverse=True)
         matrix = self.head_.matrix
-        between = euclidean_distances(matrix[predicted], matrix)[place]
+        between = np.sqrt(squared_distances(matrix[predicted], matrix))[place]
         # Two classes of one weight share no boundary: they count as distance zero.
         distances = np.divide(lead, between, out=np.zeros_like(lead), where=between > 0)
         to_mean = np.linalg.norm(features - self.mean_, axis=1)

@@ -4,6 +4,7 @@ import numpy as np
 
 from skweiper.baselines.base import ClassDetector
 from skweiper.baselines.moments import class_means
+from skweiper.row_products import row_products
 from skweiper.scores import softmax
 
 
@@ -65,7 +66,7 @@ class KLMatchingDetector(ClassDetector):
 
     def _score_features(self, features):
         probabilities = self._probabilities(features)
-        cross = -probabilities @ log_of(self.templates_).T
+        cross = -row_products(probabilities, log_of(self.templates_))
         own = (probabilities * log_of(probabilities)).sum(axis=1)
         return -np.maximum(cross.min(axis=1) + own, 0.0)
 

@@ -26,8 +26,10 @@ class KNNDetector(PeerDetector):
 
     Attributes
     ----------
+    bank_ : ndarray of shape (n_samples, n_features), float32
+        The normalised training rows.
     neighbors_ : NearestNeighbors
-        The normalised training rows, in single precision.
+        The search among them.
     n_neighbors_ : int
         The k in use.
     offset_ : float
@@ -53,17 +55,24 @@ class KNNDetector(PeerDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        bank = np.empty((len(rows), rows.n_features), dtype=np.float32)
+        self.bank_ = np.empty((len(rows), rows.n_features), dtype=np.float32)
         for part, features in self._chunks(rows):
-            bank[part] = normalize(features)
+            self.bank_[part] = normalize(features)
         self.n_neighbors_ = min(self.n_neighbors, len(rows))
         self.neighbors_ = NearestNeighbors(n_neighbors=self.n_neighbors_, algorithm="brute")
-        self.neighbors_.fit(bank)
+        self.neighbors_.fit(self.bank_)
 
     def _score_features(self, features):
-        distances, _ = self.neighbors_.kneighbors(normalize(features).astype(np.float32))
-        return -distances[:, -1].astype(np.float64)
+        directions = normalize(features).astype(np.float32)
+        farthest = self.neighbors_.kneighbors(directions, return_distance=False)[:, -1]
+        # The distances that kneighbors returns depend on the last digit on the other rows.
+        difference = directions.astype(np.float64) - self.bank_[farthest]
+        return -np.linalg.norm(difference, axis=1)
+
+    @property
+    def _n_threads(self):
+        return 1  # scikit-learn's search has threads of its own
 
     @property
     def _values_per_row(self):
-        return self.n_features_in_ + self.n_neighbors
+        return 3 * self.n_features_in_ + self.n_neighbors

@@ -10,6 +10,7 @@ from skweiper.baselines.moments import (
     squared_distances,
     whitening,
 )
+from skweiper.row_products import row_products
 
 
 class MahalanobisDetector(ClassDetector):
@@ -88,5 +89,5 @@ class MahalanobisDetector(ClassDetector):
 
     def _score_features(self, features):
         # Distances of centred vectors cancel less.
-        whitened = (features - self.centre_) @ self.whitening_
+        whitened = row_products(features - self.centre_, self.whitening_.T)
         return -squared_distances(whitened, self.whitened_means_).min(axis=1)

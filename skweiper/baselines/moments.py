@@ -4,6 +4,8 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
+from skweiper.row_products import row_products
+
 
 def class_means(chunks, members, n_classes):
     """Mean features of each class.
@@ -107,7 +109,7 @@ def squared_distances(whitened, whitened_means):
     -------
     ndarray of shape (n_samples, n_classes), at least 0
     """
-    distances = -2.0 * (whitened @ whitened_means.T)
+    distances = -2.0 * row_products(whitened, whitened_means)
     distances += np.square(whitened).sum(axis=1)[:, None]
     distances += np.square(whitened_means).sum(axis=1)
     return np.maximum(distances, 0.0, out=distances)

@@ -7,6 +7,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval
 
 from skweiper.baselines.base import HeadDetector
+from skweiper.row_products import row_products
 from skweiper.scores import energy
 
 
@@ -70,7 +71,7 @@ class NNGuideDetector(HeadDetector):
         return self.n_features_in_ + self.head_.n_classes + bank
 
     def _score_features(self, features):
-        products = normalize(features).astype(np.float32) @ self.bank_.T
+        products = row_products(normalize(features).astype(np.float32), self.bank_)
         n_neighbors = min(self.n_neighbors, len(self.bank_))
         nearest = np.partition(products, -n_neighbors, axis=1)[:, -n_neighbors:]
         guidance = nearest.mean(axis=1, dtype=np.float64)

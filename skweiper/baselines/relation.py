@@ -7,6 +7,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval
 
 from skweiper.baselines.base import HeadDetector
+from skweiper.row_products import row_products
 from skweiper.scores import softmax
 
 
@@ -84,10 +85,10 @@ class RelationGraphDetector(HeadDetector):
         return self.n_features_in_ + self.head_.n_classes + bank
 
     def _score_features(self, features):
-        relation = normalize(features).astype(np.float32) @ self.bank_.T
+        relation = row_products(normalize(features).astype(np.float32), self.bank_)
         np.maximum(relation, 0, out=relation)
         probabilities = softmax(self.head_.logits(features)).astype(np.float32)
-        relation *= probabilities @ self.bank_probabilities_.T
+        relation *= row_products(probabilities, self.bank_probabilities_)
         relation[relation <= self.threshold] = 0
         if self.power != 1:
             relation **= np.float32(self.power)

@@ -4,6 +4,7 @@ import numpy as np
 
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.moments import class_means, covariance_about, whitening
+from skweiper.row_products import row_products
 
 
 class RelativeMahalanobisDetector(MahalanobisDetector):
@@ -69,5 +70,5 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         self.background_whitening_ = whitening(covariance)
 
     def _score_features(self, features):
-        centred = (features - self.background_mean_) @ self.background_whitening_
+        centred = row_products(features - self.background_mean_, self.background_whitening_.T)
         return np.square(centred).sum(axis=1) + super()._score_features(features)

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval
 
 from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import covariance_about
+from skweiper.row_products import row_products
 
 
 class ResidualDetector(HeadDetector):
@@ -74,7 +75,8 @@ class ResidualDetector(HeadDetector):
         self.residual_basis_ = directions[:, : rows.n_features - n_components]
 
     def _residual(self, features):
-        return np.linalg.norm((features - self.origin_) @ self.residual_basis_, axis=1)
+        residual = row_products(features - self.origin_, self.residual_basis_.T)
+        return np.linalg.norm(residual, axis=1)
 
     def _score_features(self, features):
         return -self._residual(features)

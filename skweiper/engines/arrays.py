@@ -10,7 +10,6 @@ from skweiper.density import smoothed_density, symmetric_kl
 from skweiper.engines.numpy import (
     Measurement,
     Unperturbed,
-    block_logits,
     implicit_logit_range,
 )
 from skweiper.perturbation import FLOAT32_BYTES, ImplicitBlock
@@ -110,7 +109,12 @@ class ArrayEngine:
         if not isinstance(block, ImplicitBlock):
             return None
         norms = self.xp.sqrt(self.xp.sum(features * features, axis=1))
-        return Unperturbed(block_logits(features, block), norms)
+        return Unperturbed(self._unperturbed_logits(features, block), norms)
+
+    def _unperturbed_logits(self, features, block):
+        if block.weight is None:
+            return features
+        return self.xp.matmul(features, block.weight.T) + block.bias
 
     def logit_range(self, features, block, unperturbed=None):
         """Smallest and largest perturbed logit over all samples and repeats: (float, float)."""
@@ -126,7 +130,7 @@ class ArrayEngine:
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
         return min(lows), max(highs)
 
-    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
         As `skweiper.engines.numpy.NumpyEngine.measure`; a callable score gets arrays of `xp`.
@@ -141,7 +145,7 @@ class ArrayEngine:
             self._sum_scores(score_sums[:, part], tile, scores)
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
-        return Measurement(counts, score_sums)
+        return Measurement(counts, score_sums if so_far is None else score_sums + so_far)
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
         """As `skweiper.engines.numpy.NumpyEngine.divergence`."""

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import map_on, row_slices, rows_within
+from skweiper.chunks import row_slices, rows_within
 from skweiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
 from skweiper.engines.numpy import Measurement
 from skweiper.perturbation import ExplicitBlock, ImplicitBlock
+from skweiper.threads import map_on
 from skweiper.validation import check_finite
 
 N_STREAMS = 2
@@ -309,14 +310,14 @@ class CupyEngine(ArrayEngine):
         self._measure_stored(values[:, :, None], None, bins, counts, None)
         return counts
 
-    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
         As `skweiper.engines.numpy.NumpyEngine.measure`, with CuPy arrays; a callable score gets
         CuPy arrays too.
         """
         if not all(fits_shared_memory(bins.n_bins) for bins in logit_bins):
-            return super().measure(features, block, logit_bins, scores, unperturbed)
+            return super().measure(features, block, logit_bins, scores, unperturbed, so_far)
         counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
         launches = _launches(counts, score_sums, logit_bins, scores)
         others = [i for i, score in enumerate(scores) if not _in_kernel(score)]
@@ -327,7 +328,7 @@ class CupyEngine(ArrayEngine):
         if launches or others:
             inputs = features, block, unperturbed
             self._measure_tiles(inputs, launches, scores, score_sums, others)
-        return Measurement(counts, score_sums)
+        return Measurement(counts, score_sums if so_far is None else score_sums + so_far)
 
     def _launch_implicit(self, unperturbed, block, launches):
         logits, norms = self.xp.ascontiguousarray(unperturbed.logits), unperturbed.norms

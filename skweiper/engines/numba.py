@@ -1,7 +1,7 @@
 """The fast CPU engine: each perturbed logit is made, binned and scored while it is in cache.
 
 The kernels run on one core and without the interpreter's lock; the rows are spread over threads by
-`skweiper.chunks.map_in_order`. numba's own threads are not used: its default layer must not be
+`skweiper.threads.map_in_order`. numba's own threads are not used: its default layer must not be
 entered from two threads at once.
 
 What makes the loops fast is that each is short, on contiguous data and free of calls, so that the
@@ -15,8 +15,9 @@ from skweiper.chunks import row_slices
 from skweiper.density import with_floor
 from skweiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
 from skweiper.engines.numba_divergence import divergences
-from skweiper.engines.numpy import Measurement, NumpyEngine, sum_over_repeats
+from skweiper.engines.numpy import Measurement, NumpyEngine, add_over_repeats
 from skweiper.perturbation import ImplicitBlock
+from skweiper.row_products import FEW_AT_ONCE, products_of_few
 
 FEW_CLASSES = 128
 """Up to here implicit loops run over the repeats of a class, above over the classes of a repeat."""
@@ -342,33 +343,45 @@ class NumbaEngine(NumpyEngine):
         divergences(result, counts, n_values, window, training, float(epsilon))
         return result
 
-    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
-        n_samples, fuses_msp = features.shape[0], "msp" in scores
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
+        n_samples = features.shape[0]
+        score_sums = np.zeros((len(scores), n_samples)) if so_far is None else so_far.copy()
+        if not isinstance(block, ImplicitBlock) and n_samples < FEW_AT_ONCE:
+            return self._measure_padded(features, block, logit_bins, scores, score_sums)
         limits, sizes = _bins_table(logit_bins)
         counts = np.zeros((n_samples, sizes.sum()), np.int32)
-        msp_sums = np.zeros(n_samples if fuses_msp else 0)
+        is_msp = np.array([isinstance(score, str) and score == "msp" for score in scores], bool)
+        others = [score for score, fused in zip(scores, is_msp, strict=True) if not fused]
+        other_sums = score_sums[~is_msp]
+        msp_sums = score_sums[is_msp][0] if is_msp.any() else np.zeros(0)
         targets = counts, msp_sums, limits, sizes
-        others = [score for score in scores if score != "msp"]
         measure = self._measure_sums if isinstance(block, ImplicitBlock) else self._measure_products
-        other_sums = iter(measure(features, block, targets, others, unperturbed))
-        sums = [msp_sums if score == "msp" else next(other_sums) for score in scores]
-        score_sums = np.array(sums).reshape(len(scores), n_samples)
+        score_sums[~is_msp] = measure(features, block, targets, others, other_sums, unperturbed)
+        score_sums[is_msp] = msp_sums if is_msp.any() else 0.0
         return Measurement(_split(counts, sizes), score_sums)
 
-    def _measure_sums(self, features, block, targets, scores, unperturbed):
+    def _measure_padded(self, features, block, logit_bins, scores, score_sums):
+        """`measure` with rows of zeros behind: vectors and what is left of them round otherwise."""
+        n_samples, missing = len(features), FEW_AT_ONCE - len(features)
+        padded = np.pad(features, ((0, missing), (0, 0)))
+        so_far = np.pad(score_sums, ((0, 0), (0, missing)))
+        measured = self.measure(padded, block, logit_bins, scores, None, so_far)
+        counts = [each[:n_samples] for each in measured.counts]
+        return Measurement(counts, measured.score_sums[:, :n_samples])
+
+    def _measure_sums(self, features, block, targets, scores, score_sums, unperturbed):
         """Fill the targets from an implicit block; return the sums of the further scores."""
         counts, msp_sums, limits, sizes = targets
         unperturbed = unperturbed or self.unperturbed(features, block)
         if len(sizes) or len(msp_sums):
             _measure_implicit(counts, msp_sums, *unperturbed, block.offsets, limits, sizes)
         if not scores:
-            return np.zeros((0, len(features)))
-        return super().measure(features, block, (), scores, unperturbed).score_sums
+            return score_sums
+        return super().measure(features, block, (), scores, unperturbed, score_sums).score_sums
 
-    def _measure_products(self, features, block, targets, scores, _):
+    def _measure_products(self, features, block, targets, scores, score_sums, _):
         """The same from an explicit block, in one pass over the tiles of the product."""
         counts, msp_sums, limits, sizes = targets
-        score_sums = np.zeros((len(scores), len(features)))
         for rows, products, workspace in self._product_tiles(features, block):
             if len(sizes) or len(msp_sums):
                 parts = counts[rows], msp_sums[rows]
@@ -376,7 +389,7 @@ class NumbaEngine(NumpyEngine):
             if scores:
                 products += block.bias[:, None]
             for total, score in zip(score_sums, scores, strict=True):
-                total[rows] += sum_over_repeats(score, products.transpose(2, 0, 1), workspace)
+                add_over_repeats(total[rows], score, products.transpose(2, 0, 1), workspace)
         return score_sums
 
     def _product_tiles(self, features, block):
@@ -389,8 +402,11 @@ class NumbaEngine(NumpyEngine):
                     weight = block.weight[span]
                     shape = *weight.shape[:2], part.stop - part.start
                     products = workspace.values[: np.prod(shape)].reshape(shape)
-                    out = products.reshape(-1, shape[2])
-                    np.matmul(weight.reshape(len(out), -1), features[part].T, out=out)
+                    if n_samples <= FEW_AT_ONCE:
+                        products[:] = products_of_few(features[part], weight).transpose(0, 2, 1)
+                    else:
+                        out = products.reshape(-1, shape[2])
+                        np.matmul(weight.reshape(len(out), -1), features[part].T, out=out)
                     yield part, products, workspace
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from skweiper.chunks import memory_budget, row_slices, rows_within
 from skweiper.density import smoothed_density, symmetric_kl
 from skweiper.perturbation import FLOAT32_BYTES, ImplicitBlock
+from skweiper.row_products import FEW_AT_ONCE, products_of_few, row_products
 from skweiper.scores import logit_score
 
 FLOAT32_INTEGERS = 2**24
@@ -180,7 +181,7 @@ class NumpyEngine:
             low, high = min(low, float(tile.min())), max(high, float(tile.max()))
         return low, high
 
-    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None):
+    def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
         Parameters
@@ -192,6 +193,9 @@ class NumpyEngine:
             Logit scores as `skweiper.scores.logit_score` takes them.
         unperturbed : Unperturbed or None
             Of these features, where it is known.
+        so_far : ndarray of shape (n_scores, n_samples) or None
+            Score sums of the repeats before this block's, to go on from: added up block by block
+            they would round otherwise.
 
         Returns
         -------
@@ -199,12 +203,12 @@ class NumpyEngine:
         """
         n_samples = features.shape[0]
         counts = [np.zeros((n_samples, bins.n_bins), np.int32) for bins in logit_bins]
-        score_sums = np.zeros((len(scores), n_samples))
+        score_sums = np.zeros((len(scores), n_samples)) if so_far is None else so_far.copy()
         for rows, tile, workspace in self._tiles(features, block, unperturbed):
             for total, bins in zip(counts, logit_bins, strict=True):
                 add_histogram(total[rows], tile, bins, workspace)
             for total, score in zip(score_sums, scores, strict=True):
-                total[rows] += sum_over_repeats(score, tile, workspace)
+                add_over_repeats(total[rows], score, tile, workspace)
         return Measurement(counts, score_sums)
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
@@ -255,7 +259,7 @@ class NumpyEngine:
         class_bytes = FLOAT32_BYTES * block.n_classes
         if isinstance(block, ImplicitBlock):
             most = self._tile_bytes(TILE_BYTES)
-            repeats = rows_within(most, class_bytes, block.n_repeats)
+            repeats = max(2, rows_within(most, class_bytes, block.n_repeats))
             return rows_within(most, class_bytes * repeats, n_samples), repeats
         most = self._tile_bytes(self.product_bytes)
         rows = rows_within(most, class_bytes, n_samples)
@@ -270,9 +274,11 @@ class NumpyEngine:
         n_samples = features.shape[0]
         rows, repeats = self._tile_shape(n_samples, block)
         write = self._writer(features, block, unperturbed)
-        with self.workspace(rows * repeats * block.n_classes) as workspace:
+        spans = spans_of_several(block.n_repeats, repeats)
+        largest = max(span.stop - span.start for span in spans)
+        with self.workspace(rows * largest * block.n_classes) as workspace:
             for part in row_slices(n_samples, rows):
-                for span in row_slices(block.n_repeats, repeats):
+                for span in spans:
                     shape = (part.stop - part.start, span.stop - span.start, block.n_classes)
                     tile = shaped_tile(workspace.values, shape, is_class_by_class(block))
                     write(tile, part, span)
@@ -281,7 +287,20 @@ class NumpyEngine:
 
 def is_class_by_class(block):
     """Whether the logits of one class lie together in a tile, or those of one repeat."""
-    return isinstance(block, ImplicitBlock) and block.n_classes <= FEW_CLASSES
+    is_narrow = isinstance(block, ImplicitBlock) and block.n_classes <= FEW_CLASSES
+    return is_narrow and block.n_repeats > 1
+
+
+def spans_of_several(n_repeats, most):
+    """Consecutive slices of `most` repeats; one that would be left alone goes with the last.
+
+    The classes of a single repeat of a single row, where they lie apart, NumPy adds up in another
+    order than those of several.
+    """
+    spans = row_slices(n_repeats, most)
+    if len(spans) > 1 and spans[-1].stop - spans[-1].start == 1:
+        spans[-2:] = [slice(spans[-2].start, n_repeats)]
+    return spans
 
 
 def shaped_tile(buffer, shape, class_by_class):
@@ -309,7 +328,7 @@ def block_logits(features, block):
     """Unperturbed logits of an implicit block, ndarray of shape (n_samples, n_classes)."""
     if block.weight is None:
         return features
-    logits = features @ block.weight.T
+    logits = row_products(features, block.weight)
     logits += block.bias
     return logits
 
@@ -329,8 +348,12 @@ def products_writer(features, block):
     """Writer of the perturbed logits of an explicit block, a matrix product."""
 
     def write(out, rows, repeats):
-        directions = block.weight[repeats].reshape(-1, block.weight.shape[2])
-        np.matmul(features[rows], directions.T, out=out.reshape(out.shape[0], -1))
+        weight, part = block.weight[repeats], features[rows]
+        if len(features) <= FEW_AT_ONCE:
+            out[:] = products_of_few(part, weight).transpose(1, 0, 2)
+        else:
+            directions = weight.reshape(-1, weight.shape[2])
+            np.matmul(part, directions.T, out=out.reshape(len(part), -1))
         out += block.bias
 
     return write
@@ -344,13 +367,18 @@ def implicit_logit_range(unperturbed, block):
     return float(low), float(high)
 
 
-def sum_over_repeats(score, tile, workspace):
-    """Sum of a logit score over the repeats of each row of a tile, ndarray of float64."""
+def add_over_repeats(total, score, tile, workspace):
+    """Add a logit score of each repeat of each row of a tile to `total`, float64, one by one.
+
+    In the order of the repeats, so that the sum does not depend on how they are cut into tiles.
+    """
     if isinstance(score, str) and score == "msp":
         per_repeat = msp_in_place(tile, like(workspace.scratch, tile))
     else:
         per_repeat = logit_score(score)(tile)
-    return np.sum(per_repeat, axis=1, dtype=np.float64)
+    running = np.empty((len(total), tile.shape[1] + 1))
+    running[:, 0], running[:, 1:] = total, per_repeat
+    total[:] = np.add.accumulate(running, axis=1)[:, -1]
 
 
 def msp_in_place(logits, out):

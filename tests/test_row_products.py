@@ -1,0 +1,110 @@
+"""Products of rows: right, the same bits at every place, whatever this machine's kernels do."""
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from skweiper import row_products as module
+from skweiper.row_products import (
+    SCHEMES,
+    Tile,
+    products_of_few,
+    row_products,
+    tiles_for,
+    tiles_over,
+    treat_rows_alike,
+)
+from skweiper.threads import BlasLimit, one_blas_thread
+
+SHAPES = [(1, 1), (7, 3), (32, 1), (37, 256), (100, 300), (150, 64), (2500, 33)]
+
+
+def problem(shape, dtype, n_rows=300):
+    rng = np.random.RandomState(0)
+    weight = rng.standard_normal(shape).astype(dtype)
+    return rng.standard_normal((n_rows, shape[1])).astype(dtype), weight
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_are_right_and_rows_do_not_meet(shape, order, dtype):
+    rows, weight = problem(shape, dtype)
+    weight = np.asarray(weight, order=order)
+    whole = row_products(rows, weight)
+    exact = rows.astype(np.longdouble) @ weight.T.astype(np.longdouble)
+    scale = np.linalg.norm(rows, axis=1)[:, None] * np.linalg.norm(weight, axis=1)
+    assert np.all(np.abs(whole - exact) <= 4 * np.finfo(dtype).eps * np.sqrt(shape[1]) * scale)
+    for first, last in ((0, 1), (299, 300), (3, 11), (10, 77), (7, 263), (0, 256), (5, 300)):
+        np.testing.assert_array_equal(row_products(rows[first:last], weight), whole[first:last])
+    copies = row_products(np.repeat(rows[:1], 300, axis=0), weight)
+    assert (copies == whole[0]).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_of_few_have_the_bits_of_row_products(shape):
+    rows, weight = problem(shape, np.float32, 16)
+    weights = np.stack([weight, -weight, 2 * weight])
+    found = products_of_few(rows, weights)
+    for products, each in zip(found, weights, strict=True):
+        np.testing.assert_array_equal(products, row_products(rows, each))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("n_rows", [1, 3, 16, 17, 191, 192, 193, 600])
+def test_tiles_cover_all_rows_in_order(scheme, n_rows):
+    covered = [
+        row for part, _ in tiles_over(n_rows, scheme) for row in range(part.start, part.stop)
+    ]
+    assert covered == list(range(n_rows))
+    assert all(part.stop - part.start <= tile.n_rows for part, tile in tiles_over(n_rows, scheme))
+
+
+class Uneven(Tile):
+    """A tile whose last place rounds otherwise."""
+
+    def multiply(self, rows, weight):
+        products = super().multiply(rows, weight).copy()
+        if len(rows) == self.n_rows:
+            products[-1] = np.nextafter(products[-1], np.inf, dtype=products.dtype)
+        return products
+
+
+def test_a_kernel_that_treats_a_place_otherwise_is_found_out():
+    rows, weight = problem((40, 64), np.float32, 3)
+    even, uneven = Tile(4, 0, False), Uneven(16, 0, False)
+    with one_blas_thread():
+        assert treat_rows_alike((even,), rows, weight)
+        assert not treat_rows_alike((even, uneven), rows, weight)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_a_kernel_that_serves_rows_still_do_not_meet(dtype, monkeypatch):
+    monkeypatch.setattr(module, "tiles_for", lambda dtype, *shape: ())
+    rows, weight = problem((37, 50), dtype, 40)
+    whole = row_products(rows, weight)
+    np.testing.assert_allclose(whole, rows @ weight.T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(row_products(rows[9:10], weight), whole[9:10])
+    np.testing.assert_array_equal(products_of_few(rows, weight[None])[0], whole)
+
+
+def test_the_probe_chooses_tiles_on_this_machine():
+    for dtype in (np.float32, np.float64):
+        assert tiles_for(np.dtype(dtype), 150, 256)
+
+
+def blas_threads():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def test_blas_has_one_thread_inside_and_what_it_had_outside():
+    before, limit = blas_threads(), BlasLimit()
+    with limit:
+        assert set(blas_threads()) == {1}
+        with limit:
+            assert set(blas_threads()) == {1}
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+    with pytest.raises(ZeroDivisionError), limit:
+        _ = 1 / 0
+    assert blas_threads() == before
