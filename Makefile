@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 GPU_EXTRA ?= gpu-cuda12
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-oldest test-gpu lint format bench bench-gpu clean
+.PHONY: demo test test-kernels test-oldest test-gpu lint format bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
+# One process per BLAS kernel that this processor can run, and one for numba's generic target;
+# KERNELS=--short takes fewer of them and fewer tests.
+test-kernels: $(VENV)/.installed
+	$(BIN)/python -m tests.kernels $(KERNELS)
+
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest
 
@@ -52,6 +57,7 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_cpu.py
+	$(BIN)/python benchmarks/bench_latency.py
 	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_sweep.py
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
