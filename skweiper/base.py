@@ -6,12 +6,17 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper.chunks import FeatureRows
+from skweiper._support.parameters import Interval, validate_parameter_constraints
+from skweiper._support.rows import FeatureRows
+from skweiper._support.validation import (
+    as_host,
+    check_feature_matrix,
+    check_width_and_names,
+    inlier_rows,
+)
 from skweiper.conformal import conformal_p_values
-from skweiper.validation import as_host, check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.version import __version__
 
 

@@ -6,18 +6,24 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from skweiper._support.memory import rows_within
+from skweiper._support.parameters import Interval, StrOptions
+from skweiper._weiper.density import bins_over
+from skweiper._weiper.engines.select import DEVICES, ENGINES, select_engine
+from skweiper._weiper.passes import (
+    BlockCache,
+    PerturbedSpace,
+    Request,
+    measured_chunks,
+    value_ranges,
+)
+from skweiper._weiper.perturbation import PROJECTIONS, Perturbation, draw_seed
+from skweiper._weiper.statistics import MeanDensity
 from skweiper.base import BaseDetector
-from skweiper.chunks import rows_within
-from skweiper.density import bins_over
-from skweiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper.head import check_head, head_from_classifier
-from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks, value_ranges
-from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
-from skweiper.statistics import MeanDensity
 
 BYTES_PER_KEPT_BIN = 4
 LEARNT_DENSITIES = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skweiper.row_products import row_products
+from skweiper._support.row_products import row_products
 
 HIDDEN_ACTIVATIONS = MappingProxyType(
     {

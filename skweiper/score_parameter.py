@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from skweiper.validation import as_host
+from skweiper._support.validation import as_host
 
 
 class ScoreParameter:

@@ -8,12 +8,13 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
-from skweiper.quantile import pooled_quantile
-from skweiper.validation import (
+from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.parameters import Interval, StrOptions
+from skweiper._support.quantile import pooled_quantile
+from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._support.validation import (
     check_feature_matrix,
     check_width_and_names,
     inlier_rows,

@@ -5,15 +5,16 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
-from skweiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
+from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.parameters import Interval, StrOptions
+from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
+from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._support.validation import check_feature_matrix, check_width_and_names
+from skweiper._weiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
+from skweiper._weiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.head import check_head
-from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
-from skweiper.row_products import FEW_AT_ONCE, FEW_ROWS
-from skweiper.validation import check_feature_matrix, check_width_and_names
 
 CHUNK_ROWS = 128
 

@@ -37,7 +37,7 @@ def emulated_kernels(tmp_path_factory):
 @pytest.fixture(params=["emulated", pytest.param("device", marks=pytest.mark.gpu)])
 def cupy(request, monkeypatch):
     """CuPy on a device, or emulated: the same test holds for both."""
-    from skweiper.engines import cupy as engine
+    from skweiper._weiper.engines import cupy as engine
 
     caches = (engine.kernels, engine.idle_streams, engine.worker_threads)
     for cached in caches:

@@ -319,7 +319,7 @@ MODULE.__version__ = "emulated"
 
 
 def kernel_source():
-    return files("skweiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
+    return files("skweiper._weiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
 
 
 @contextmanager

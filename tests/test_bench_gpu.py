@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skweiper.engines.cupy import CupyEngine
+from skweiper._weiper.engines.cupy import CupyEngine
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

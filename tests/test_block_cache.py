@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skweiper.chunks import FeatureRows
-from skweiper.detector import WeiPerDetector
-from skweiper.engines.arrays import ArrayEngine
-from skweiper.head import check_head
-from skweiper.passes import (
+from skweiper._support.rows import FeatureRows
+from skweiper._support.threads import map_in_order
+from skweiper._weiper.engines.arrays import ArrayEngine
+from skweiper._weiper.passes import (
     BlockCache,
     PerturbedSpace,
     Request,
@@ -20,8 +19,9 @@ from skweiper.passes import (
     measured_chunks,
     value_ranges,
 )
-from skweiper.perturbation import Perturbation
-from skweiper.threads import map_in_order
+from skweiper._weiper.perturbation import Perturbation
+from skweiper.detector import WeiPerDetector
+from skweiper.head import check_head
 
 ROWS = FeatureRows(np.random.RandomState(1).randn(30, 12).astype(np.float32))
 

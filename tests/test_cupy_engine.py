@@ -17,17 +17,17 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from skweiper import scores
-from skweiper.chunks import FeatureRows
-from skweiper.density import Bins
+from skweiper._support.rows import FeatureRows
+from skweiper._weiper.density import Bins
+from skweiper._weiper.engines import cupy as cupy_engine
+from skweiper._weiper.engines.arrays import ArrayEngine
+from skweiper._weiper.engines.cupy import CupyEngine, device_dtype
+from skweiper._weiper.engines.numpy import NumpyEngine
+from skweiper._weiper.engines.select import select_engine
+from skweiper._weiper.perturbation import Perturbation
 from skweiper.detector import WeiPerDetector
-from skweiper.engines import cupy as cupy_engine
-from skweiper.engines.arrays import ArrayEngine
-from skweiper.engines.cupy import CupyEngine, device_dtype
-from skweiper.engines.numpy import NumpyEngine
-from skweiper.engines.select import select_engine
 from skweiper.head import check_head
 from skweiper.model_selection import WeiPerDetectorCV
-from skweiper.perturbation import Perturbation
 from skweiper.registry import detectors
 from skweiper.shaping import ReAct
 from skweiper.space import WeiPerTransformer

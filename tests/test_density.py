@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from skweiper.density import Bins, bins_over, smooth, symmetric_kl
-from skweiper.engines.numpy import NumpyEngine
+from skweiper._weiper.density import Bins, bins_over, smooth, symmetric_kl
+from skweiper._weiper.engines.numpy import NumpyEngine
 from tests import reference
 
 RNG = np.random.RandomState(0)

@@ -6,12 +6,12 @@ from sklearn import config_context
 from sklearn.metrics import roc_auc_score
 
 from skweiper import PRESETS, WeiPerDetector
+from skweiper._weiper.density import bins_over
+from skweiper._weiper.perturbation import Perturbation
+from skweiper._weiper.statistics import ROUNDING
 from skweiper.baselines import LogitDetector
-from skweiper.density import bins_over
 from skweiper.head import check_head
-from skweiper.perturbation import Perturbation
 from skweiper.scores import LOGIT_SCORES, energy
-from skweiper.statistics import ROUNDING
 from tests import reference
 
 PROJECTIONS = ["implicit", "explicit", "random"]

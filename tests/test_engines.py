@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from skweiper.density import bins_over, smooth, symmetric_kl
-from skweiper.engines import numpy as numpy_engine
-from skweiper.engines.arrays import ArrayEngine
-from skweiper.engines.numpy import NumpyEngine
-from skweiper.engines.select import select_engine
+from skweiper._weiper.density import bins_over, smooth, symmetric_kl
+from skweiper._weiper.engines import numpy as numpy_engine
+from skweiper._weiper.engines.arrays import ArrayEngine
+from skweiper._weiper.engines.numpy import NumpyEngine
+from skweiper._weiper.engines.select import select_engine
+from skweiper._weiper.perturbation import ImplicitBlock, Perturbation
 from skweiper.head import check_head
-from skweiper.perturbation import ImplicitBlock, Perturbation
 from skweiper.scores import logit_score
 
 N_FEATURES = 33
@@ -142,7 +142,7 @@ def test_auto_is_numba_where_installed():
 
 
 def test_auto_is_numpy_where_numba_cannot_be_imported(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skweiper.engines.numba", None)
+    monkeypatch.setitem(sys.modules, "skweiper._weiper.engines.numba", None)
     assert type(select_engine("auto")) is NumpyEngine
     with pytest.raises(ImportError, match=r"cannot be imported.*skweiper\[fast\]"):
         select_engine("numba")
@@ -172,7 +172,9 @@ def test_divergence_from_itself_is_zero(engine):
 
 
 def test_compiled_logarithm():
-    divergence = pytest.importorskip("skweiper.engines.numba_divergence", exc_type=ImportError)
+    divergence = pytest.importorskip(
+        "skweiper._weiper.engines.numba_divergence", exc_type=ImportError
+    )
     x = np.exp(np.random.RandomState(0).uniform(-700, 700, 2000))
     found = [divergence.log(value) for value in (*x, 1.0, 0.5, 2.0)]
     expected = np.log([*x, 1.0, 0.5, 2.0])

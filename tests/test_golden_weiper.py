@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skweiper._weiper.density import bins_over, smooth, symmetric_kl
+from skweiper._weiper.engines.numpy import NumpyEngine
+from skweiper._weiper.perturbation import ExplicitBlock
+from skweiper._weiper.statistics import MeanDensity
 from skweiper.datasets import load_clinc150
-from skweiper.density import bins_over, smooth, symmetric_kl
-from skweiper.engines.numpy import NumpyEngine
-from skweiper.perturbation import ExplicitBlock
-from skweiper.statistics import MeanDensity
 
 SETS = ("cifar10", "cifar100", "imagenet_resnet50", "unit")
 

@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skweiper.density import Bins, smooth, window_means
-from skweiper.detector import WeiPerDetector
-from skweiper.engines.arrays import ArrayEngine, for_each_tile
-from skweiper.engines.cupy import (
+from skweiper._support.validation import is_device_array
+from skweiper._weiper.density import Bins, smooth, window_means
+from skweiper._weiper.engines.arrays import ArrayEngine, for_each_tile
+from skweiper._weiper.engines.cupy import (
     LARGEST_TILE_BYTES,
     N_STREAMS,
     histogram_copies,
     lanes_per_repeat,
     memory_shares,
 )
-from skweiper.engines.numpy import NumpyEngine
-from skweiper.engines.select import select_engine
+from skweiper._weiper.engines.numpy import NumpyEngine
+from skweiper._weiper.engines.select import select_engine
+from skweiper._weiper.perturbation import Perturbation
+from skweiper.detector import WeiPerDetector
 from skweiper.head import check_head
-from skweiper.perturbation import Perturbation
 from skweiper.space import WeiPerTransformer
-from skweiper.validation import is_device_array
 
 
 class DeviceArray(np.ndarray):
@@ -207,7 +207,7 @@ def nvrtc_ptx(source, architecture, folder):
 @pytest.mark.parametrize("architecture", [75, 90])
 @pytest.mark.parametrize("compiled", [nvcc_ptx, nvrtc_ptx])
 def test_kernels_compile(compiled, architecture, tmp_path):
-    source = files("skweiper.engines").joinpath("weiper.cu").read_bytes()
+    source = files("skweiper._weiper.engines").joinpath("weiper.cu").read_bytes()
     ptx = compiled(source, architecture, tmp_path)
     for kernel in ("measure_implicit", "measure_stored"):
         assert f".entry {kernel}(" in ptx

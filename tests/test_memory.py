@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn import config_context
 
-from skweiper import WeiPerDetector, WeiPerTransformer, passes
-from skweiper.engines import numpy as numpy_engine
+from skweiper import WeiPerDetector, WeiPerTransformer
+from skweiper._weiper import passes
+from skweiper._weiper.engines import numpy as numpy_engine
+from skweiper._weiper.perturbation import Perturbation
 from skweiper.head import check_head
-from skweiper.perturbation import Perturbation
 
 MEBIBYTE = 2**20
 N_SAMPLES, N_FEATURES, N_CLASSES = 12_000, 64, 20

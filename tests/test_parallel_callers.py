@@ -10,8 +10,9 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from threadpoolctl import threadpool_info
 
-from skweiper import WeiPerDetector, threads
-from skweiper.threads import available_threads
+from skweiper import WeiPerDetector
+from skweiper._support import threads
+from skweiper._support.threads import available_threads
 
 
 @pytest.fixture(scope="module", params=["numpy", "numba"])

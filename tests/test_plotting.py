@@ -17,9 +17,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from skweiper import WeiPerDetector, scores  # noqa: E402
+from skweiper._weiper.density import smooth  # noqa: E402
 from skweiper.baselines import KNNDetector  # noqa: E402
 from skweiper.datasets import load_clinc150  # noqa: E402
-from skweiper.density import smooth  # noqa: E402
 from skweiper.metrics import fpr95  # noqa: E402
 from skweiper.model_selection import WeiPerDetectorCV  # noqa: E402
 from skweiper.plotting import (  # noqa: E402

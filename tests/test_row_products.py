@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from skweiper import row_products as module
-from skweiper.row_products import (
+from skweiper._support import row_products as module
+from skweiper._support.row_products import (
     SCHEMES,
     Tile,
     products_of_few,
@@ -14,7 +14,7 @@ from skweiper.row_products import (
     tiles_over,
     treat_rows_alike,
 )
-from skweiper.threads import BlasLimit, one_blas_thread
+from skweiper._support.threads import BlasLimit, one_blas_thread
 
 SHAPES = [(1, 1), (7, 3), (32, 1), (37, 256), (100, 300), (150, 64), (2500, 33)]
 

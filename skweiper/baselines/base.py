@@ -1,12 +1,13 @@
 """What the peer detectors share: the head, the classes, and passes over chunks of rows."""
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
 
+from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.parameters import StrOptions
+from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._support.threads import available_threads, map_in_order
 from skweiper.base import BaseDetector
-from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.head import check_head
-from skweiper.threads import available_threads, map_in_order
 
 BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
 LEAST_VALUES = 2**18

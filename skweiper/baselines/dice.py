@@ -3,8 +3,8 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import class_means
 from skweiper.head import Head

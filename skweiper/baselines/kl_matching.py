@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from skweiper._support.row_products import row_products
 from skweiper.baselines.base import ClassDetector
 from skweiper.baselines.moments import class_means
-from skweiper.row_products import row_products
 from skweiper.scores import softmax
 
 

@@ -5,8 +5,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-from sklearn.utils._param_validation import Interval
 
+from skweiper._support.parameters import Interval
 from skweiper.baselines.base import PeerDetector
 
 

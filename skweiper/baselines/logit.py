@@ -3,8 +3,7 @@
 from functools import partial
 from numbers import Real
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
+from skweiper._support.parameters import Interval, StrOptions
 from skweiper.baselines.base import HeadDetector
 from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES, energy, logit_score

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skweiper._support.row_products import row_products
 from skweiper.baselines.base import ClassDetector
 from skweiper.baselines.moments import (
     check_spread,
@@ -10,7 +11,6 @@ from skweiper.baselines.moments import (
     squared_distances,
     whitening,
 )
-from skweiper.row_products import row_products
 
 
 class MahalanobisDetector(ClassDetector):

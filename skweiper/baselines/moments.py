@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
-from skweiper.row_products import row_products
+from skweiper._support.row_products import row_products
 
 
 def class_means(chunks, members, n_classes):

@@ -5,8 +5,8 @@ from numbers import Integral
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import weibull_min
-from sklearn.utils._param_validation import Interval
 
+from skweiper._support.parameters import Interval
 from skweiper.baselines.base import ClassDetector, correct_members
 from skweiper.baselines.moments import class_means, squared_distances
 

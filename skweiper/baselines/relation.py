@@ -4,10 +4,10 @@ from numbers import Real
 
 import numpy as np
 from sklearn.preprocessing import normalize
-from sklearn.utils._param_validation import Interval
 
+from skweiper._support.parameters import Interval
+from skweiper._support.row_products import row_products
 from skweiper.baselines.base import HeadDetector
-from skweiper.row_products import row_products
 from skweiper.scores import softmax
 
 

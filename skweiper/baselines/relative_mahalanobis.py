@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from skweiper._support.row_products import row_products
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.moments import class_means, covariance_about, whitening
-from skweiper.row_products import row_products
 
 
 class RelativeMahalanobisDetector(MahalanobisDetector):

@@ -4,11 +4,11 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn.utils._param_validation import Interval
 
+from skweiper._support.parameters import Interval
+from skweiper._support.row_products import row_products
 from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import covariance_about
-from skweiper.row_products import row_products
 
 
 class ResidualDetector(HeadDetector):

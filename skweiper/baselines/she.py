@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 import numpy as np
 from sklearn.preprocessing import normalize
-from sklearn.utils._param_validation import StrOptions
 
+from skweiper._support.parameters import StrOptions
 from skweiper.baselines.base import ClassDetector, correct_members
 from skweiper.baselines.moments import class_means
 

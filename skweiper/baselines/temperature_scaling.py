@@ -7,8 +7,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval
 
+from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector, check_class_numbers
 from skweiper.scores import msp
 

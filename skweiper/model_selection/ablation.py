@@ -6,7 +6,9 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from skweiper.chunks import FeatureRows
+from skweiper._support.progress import track
+from skweiper._support.rows import FeatureRows
+from skweiper._support.validation import check_feature_matrix
 from skweiper.detector import KLDTerms, WeiPerDetector
 from skweiper.model_selection.candidates import (
     DOWNSTREAM_PARAMETERS,
@@ -16,8 +18,6 @@ from skweiper.model_selection.candidates import (
     uses_kld,
 )
 from skweiper.model_selection.sweep import GroupSpace, auroc_of_rows
-from skweiper.progress import track
-from skweiper.validation import check_feature_matrix
 
 STUDIES = MappingProxyType(
     {

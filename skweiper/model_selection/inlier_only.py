@@ -3,12 +3,12 @@
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing, get_tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._support.parameters import HasMethods, StrOptions
+from skweiper._support.validation import inlier_rows
 from skweiper.model_selection.labels import as_inlier_labels
-from skweiper.validation import inlier_rows
 
 
 def _estimator_has(method):

@@ -2,7 +2,8 @@
 
 import numpy as np
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
+
+from skweiper._support.parameters import StrOptions, validate_parameter_constraints
 
 CONVENTIONS = ("sklearn", "pyod", "openood")
 

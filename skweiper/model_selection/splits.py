@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, KFold
 from sklearn.utils import check_consistent_length
 
-from skweiper.validation import inlier_rows
+from skweiper._support.validation import inlier_rows
 
 
 class OODSplit(BaseCrossValidator):

@@ -9,10 +9,11 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 
-from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
-from skweiper.density import bins_over, smoothed_density, symmetric_kl
-from skweiper.passes import Measured, Request, measured_chunks
-from skweiper.statistics import MeanDensity
+from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._weiper.density import bins_over, smoothed_density, symmetric_kl
+from skweiper._weiper.passes import Measured, Request, measured_chunks
+from skweiper._weiper.statistics import MeanDensity
 
 BYTES_PER_SCORE = 64  # a candidate's score, its rank, and the temporaries of both
 BYTES_PER_TERM = 16  # a term of a row's scores, and its copy while chunks are joined

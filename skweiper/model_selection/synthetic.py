@@ -6,8 +6,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
+from skweiper._support.parameters import Interval, StrOptions, validate_parameter_constraints
 from skweiper.head import check_head
 
 

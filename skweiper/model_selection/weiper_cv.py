@@ -13,12 +13,12 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._support.progress import track
+from skweiper._support.validation import check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.base import BaseDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
 from skweiper.model_selection.sweep import most_terms, sweep_group
-from skweiper.progress import track
-from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
 
 
 class WeiPerDetectorCV(OutlierMixin, BaseEstimator):

@@ -1,6 +1,6 @@
 """The densities that WeiPer+KLD compares (figure 3 of the paper)."""
 
-from skweiper.density import bins_over, smooth
+from skweiper._weiper.density import bins_over, smooth
 from skweiper.plotting.axes import new_axes, weiper_inside
 
 SMALLEST_SHARE = 1e-4

@@ -3,10 +3,10 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
+from skweiper._support.parameters import Interval, validate_parameter_constraints
+from skweiper._weiper.perturbation import draw_directions
 from skweiper.metrics import fpr_at_tpr
-from skweiper.perturbation import draw_directions
 from skweiper.plotting.axes import new_axes, weiper_inside
 
 

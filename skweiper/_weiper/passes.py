@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import memory_budget, row_slices, rows_within
-from skweiper.engines.numpy import Unperturbed
-from skweiper.perturbation import FLOAT32_BYTES
-from skweiper.progress import track
-from skweiper.row_products import FEW_AT_ONCE, FEW_ROWS
-from skweiper.statistics import ValueRange, sum_of_counts
-from skweiper.threads import available_threads, map_in_order
+from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.progress import track
+from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
+from skweiper._support.rows import row_slices
+from skweiper._support.threads import available_threads, map_in_order
+from skweiper._weiper.engines.numpy import Unperturbed
+from skweiper._weiper.perturbation import FLOAT32_BYTES
+from skweiper._weiper.statistics import ValueRange, sum_of_counts
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""

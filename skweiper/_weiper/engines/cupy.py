@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import row_slices, rows_within
-from skweiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
-from skweiper.engines.numpy import Measurement
-from skweiper.perturbation import ExplicitBlock, ImplicitBlock
-from skweiper.threads import map_on
-from skweiper.validation import check_finite
+from skweiper._support.memory import rows_within
+from skweiper._support.rows import row_slices
+from skweiper._support.threads import map_on
+from skweiper._support.validation import check_finite
+from skweiper._weiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
+from skweiper._weiper.engines.numpy import Measurement
+from skweiper._weiper.perturbation import ExplicitBlock, ImplicitBlock
 
 N_STREAMS = 2
 """One copies while the other computes."""
@@ -103,7 +104,7 @@ def kernels(device_id):
     """The compiled kernels, by name, on one device."""
     import cupy
 
-    source = files("skweiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
+    source = files("skweiper._weiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
     module = cupy.RawModule(code=source, options=("--std=c++17",))
     with cupy.cuda.Device(device_id):
         return {name: module.get_function(name) for name in ("measure_implicit", "measure_stored")}
@@ -156,7 +157,7 @@ def device_dtype(dtype):
 
 
 class CupyEngine(ArrayEngine):
-    """The methods of `skweiper.engines.numpy.NumpyEngine`, on CuPy arrays of one device.
+    """The methods of `NumpyEngine`, on CuPy arrays of one device.
 
     Parameters
     ----------
@@ -313,7 +314,7 @@ class CupyEngine(ArrayEngine):
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
-        As `skweiper.engines.numpy.NumpyEngine.measure`, with CuPy arrays; a callable score gets
+        As `NumpyEngine.measure`, with CuPy arrays; a callable score gets
         CuPy arrays too.
         """
         if not all(fits_shared_memory(bins.n_bins) for bins in logit_bins):

@@ -6,7 +6,7 @@ perturbed logits.
 
 import numpy as np
 
-from skweiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
+from skweiper._weiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
 
 LN_2 = float(np.log(2.0))
 MANTISSA_BITS = np.int64(52)
@@ -69,7 +69,7 @@ def _symmetric_kl(density, scale, training, log_training):
 
 @compiled
 def divergences(out, counts, n_values, window, training, epsilon):
-    """Write `skweiper.density.symmetric_kl` of each row, smoothed, into `out`.
+    """Write `skweiper._weiper.density.symmetric_kl` of each row, smoothed, into `out`.
 
     Parameters
     ----------

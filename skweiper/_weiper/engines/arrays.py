@@ -5,14 +5,14 @@ On the GPU it is what the raw kernels are compared with, and what computes where
 
 import numpy as np
 
-from skweiper.chunks import rows_within
-from skweiper.density import smoothed_density, symmetric_kl
-from skweiper.engines.numpy import (
+from skweiper._support.memory import rows_within
+from skweiper._weiper.density import smoothed_density, symmetric_kl
+from skweiper._weiper.engines.numpy import (
     Measurement,
     Unperturbed,
     implicit_logit_range,
 )
-from skweiper.perturbation import FLOAT32_BYTES, ImplicitBlock
+from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
 BYTES_PER_TILE_VALUE = 8 * FLOAT32_BYTES  # the value and the temporaries of binning and of scores
@@ -59,7 +59,7 @@ def bin_counts(values, bins, xp):
 
 
 class ArrayEngine:
-    """The methods of `skweiper.engines.numpy.NumpyEngine` for any array library like NumPy.
+    """The methods of `NumpyEngine` for any array library like NumPy.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class ArrayEngine:
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
 
-        As `skweiper.engines.numpy.NumpyEngine.measure`; a callable score gets arrays of `xp`.
+        As `NumpyEngine.measure`; a callable score gets arrays of `xp`.
         """
         counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
         unperturbed = unperturbed or self.unperturbed(features, block)
@@ -148,7 +148,7 @@ class ArrayEngine:
         return Measurement(counts, score_sums if so_far is None else score_sums + so_far)
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
-        """As `skweiper.engines.numpy.NumpyEngine.divergence`."""
+        """As `NumpyEngine.divergence`."""
         return symmetric_kl(training_density, smoothed_density(counts, n_values, window), epsilon)
 
     def perturbed_logits(self, features, block):

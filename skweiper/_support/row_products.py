@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.threads import one_blas_thread
+from skweiper._support.threads import one_blas_thread
 
 LARGEST_PROBE = 2048
 """Columns of a probe at most: of more, as many as leave the same remainder by `PANEL`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skweiper.validation import as_host
+from skweiper._support.validation import as_host
 
 ROUNDING = 4e-6
 """By how much of the largest logit a sum of float32 products may differ between two orders."""

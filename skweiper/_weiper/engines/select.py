@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-from skweiper.engines.numpy import NumpyEngine
-from skweiper.validation import is_device_array
+from skweiper._support.validation import is_device_array
+from skweiper._weiper.engines.numpy import NumpyEngine
 
 ENGINES = ("auto", "numpy", "numba")
 DEVICES = ("auto", "cpu", "cuda")
@@ -11,7 +11,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 def _numba_engine():
     try:
-        from skweiper.engines.numba import NumbaEngine
+        from skweiper._weiper.engines.numba import NumbaEngine
     except ImportError as error:
         raise ImportError(
             f"engine='numba' needs numba, which cannot be imported: {error}. "
@@ -42,7 +42,7 @@ def _cupy_engine(X):
         raise ImportError(
             f"device='cuda' needs CuPy, which cannot be imported. {GPU_REMEDY}"
         ) from error
-    from skweiper.engines.cupy import CupyEngine
+    from skweiper._weiper.engines.cupy import CupyEngine
 
     if not cupy.is_available():
         raise RuntimeError(f"device='cuda' needs an NVIDIA GPU, and CuPy finds none. {GPU_REMEDY}")
@@ -77,7 +77,7 @@ def select_engine(engine="auto", device="auto", X=None):
     Returns
     -------
     Engine
-        An object with the methods that `skweiper.engines` names.
+        An object with the methods that `skweiper._weiper.engines` names.
     """
     on_device = is_device_array(X)
     if device == "cpu" and on_device:

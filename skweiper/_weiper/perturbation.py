@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from skweiper.chunks import row_slices, rows_within
+from skweiper._support.memory import rows_within
+from skweiper._support.rows import row_slices
 from skweiper.head import Head
 
 PROJECTIONS = ("implicit", "explicit", "random")

@@ -1,23 +1,10 @@
-"""Rows of a feature matrix, converted chunk by chunk within a memory budget."""
+"""Rows of a feature matrix, converted slice by slice when asked for."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import get_config
 
-from skweiper.validation import check_finite, is_device_array
-
-MEBIBYTE = 2**20
-
-
-def memory_budget():
-    """scikit-learn's `working_memory` setting, in bytes."""
-    return int(get_config()["working_memory"] * MEBIBYTE)
-
-
-def rows_within(budget, bytes_per_row, most):
-    """How many rows of `bytes_per_row` fit `budget` bytes: at least 1, at most `most`."""
-    return int(max(1, min(most, budget // max(1, bytes_per_row))))
+from skweiper._support.validation import check_finite, is_device_array
 
 
 def row_slices(n_rows, chunk_rows):

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper.chunks import memory_budget, row_slices, rows_within
-from skweiper.density import smoothed_density, symmetric_kl
-from skweiper.perturbation import FLOAT32_BYTES, ImplicitBlock
-from skweiper.row_products import FEW_AT_ONCE, products_of_few, row_products
+from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.row_products import FEW_AT_ONCE, products_of_few, row_products
+from skweiper._support.rows import row_slices
+from skweiper._weiper.density import smoothed_density, symmetric_kl
+from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
 FLOAT32_INTEGERS = 2**24
@@ -226,7 +227,7 @@ class NumpyEngine:
 
         Returns
         -------
-        ndarray of shape (n_samples,), float64, in nats, as `skweiper.density.symmetric_kl`
+        ndarray of shape (n_samples,), float64, in nats, as `skweiper._weiper.density.symmetric_kl`
         """
         return symmetric_kl(training_density, smoothed_density(counts, n_values, window), epsilon)
 

@@ -1,7 +1,7 @@
 """The fast CPU engine: each perturbed logit is made, binned and scored while it is in cache.
 
 The kernels run on one core and without the interpreter's lock; the rows are spread over threads by
-`skweiper.threads.map_in_order`. numba's own threads are not used: its default layer must not be
+`map_in_order`. numba's own threads are not used: its default layer must not be
 entered from two threads at once.
 
 What makes the loops fast is that each is short, on contiguous data and free of calls, so that the
@@ -11,13 +11,13 @@ no NaN or infinity are not set.
 
 import numpy as np
 
-from skweiper.chunks import row_slices
-from skweiper.density import with_floor
-from skweiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
-from skweiper.engines.numba_divergence import divergences
-from skweiper.engines.numpy import Measurement, NumpyEngine, add_over_repeats
-from skweiper.perturbation import ImplicitBlock
-from skweiper.row_products import FEW_AT_ONCE, products_of_few
+from skweiper._support.row_products import FEW_AT_ONCE, products_of_few
+from skweiper._support.rows import row_slices
+from skweiper._weiper.density import with_floor
+from skweiper._weiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
+from skweiper._weiper.engines.numba_divergence import divergences
+from skweiper._weiper.engines.numpy import Measurement, NumpyEngine, add_over_repeats
+from skweiper._weiper.perturbation import ImplicitBlock
 
 FEW_CLASSES = 128
 """Up to here implicit loops run over the repeats of a class, above over the classes of a repeat."""

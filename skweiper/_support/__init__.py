@@ -1,0 +1,1 @@
+"""What every estimator stands on: memory, rows, threads, checks, parameters."""

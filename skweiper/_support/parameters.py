@@ -1,0 +1,10 @@
+"""Checks of parameters by scikit-learn's rules: the only door to its private module."""
+
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+__all__ = ["HasMethods", "Interval", "StrOptions", "validate_parameter_constraints"]

@@ -1,0 +1,1 @@
+"""The method itself: the equations, what a score needs, the passes over rows, where they run."""
