@@ -1,40 +1,22 @@
 """WeiPerDetector: the paper's algorithm as a scikit-learn outlier detector."""
 
 from numbers import Integral, Real
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from skweiper._support.memory import rows_within
 from skweiper._support.parameters import Interval, StrOptions
-from skweiper._weiper.density import bins_over
 from skweiper._weiper.engines.select import DEVICES, ENGINES, select_engine
-from skweiper._weiper.passes import (
-    BlockCache,
-    PerturbedSpace,
-    Request,
-    measured_chunks,
-    value_ranges,
-)
-from skweiper._weiper.perturbation import PROJECTIONS, Perturbation, draw_seed
-from skweiper._weiper.statistics import MeanDensity
+from skweiper._weiper.execution import LastExecution
+from skweiper._weiper.fitting import collect, fit, score
+from skweiper._weiper.perturbation import PROJECTIONS, Perturbation
+from skweiper._weiper.rules import KLDTerms, rule_of
 from skweiper.base import BaseDetector
 from skweiper.head import check_head, head_from_classifier
 from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
 
-BYTES_PER_KEPT_BIN = 4
-LEARNT_DENSITIES = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
-
-
-class KLDTerms(NamedTuple):
-    """The terms of the WeiPer+KLD score, each an ndarray of shape (n_samples,)."""
-
-    feature_divergence: np.ndarray
-    logit_divergence: np.ndarray
-    msp: np.ndarray
+LEARNT = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
 
 
 class WeiPerDetector(HasScoreParameter, BaseDetector):
@@ -104,6 +86,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         Checked copy of weight and bias.
     perturbation_ : Perturbation
         Head, projection, delta, repeats and seed: all that determines the perturbed logits.
+    rule_ : object
+        The score that was fitted, with its parameters and what it learnt. Scoring reads it alone.
     feature_range_, logit_range_ : ndarray of shape (2,)
         Smallest and largest training value of the features and, a few millionths wider for
         rounding, of the perturbed logits; "kld" only.
@@ -127,7 +111,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     among calls of up to 64 rows, and beyond within 2e-6 of the scores' spread. Between machines,
     engines and devices scores agree to single precision.
 
-    Parameters changed by `set_params` after `fit` ask for a new `fit`.
+    What a fit used is kept with it: parameters changed by `set_params` afterwards take effect at
+    the next `fit`; only `device`, `engine` and `verbose` act at once.
 
     References
     ----------
@@ -226,68 +211,35 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     def _fit(self, rows, labels):
         random_state = check_random_state(self.random_state)
-        self._draw(rows, random_state)
-        space = self._space(rows)
-        if self._uses_densities:
-            self._learn_ranges(rows, space)
-        sampled = self._offset_sample(len(rows), space, random_state)
-        return self._learn_densities(rows, space, sampled)
-
-    def _draw(self, rows, random_state):
-        """Check the head and draw the seed of its perturbation."""
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
-        self.perturbation_ = Perturbation(
-            head=self.head_,
-            projection=self.projection,
-            delta=float(self.delta),
-            n_repeats=int(self.n_repeats),
-            seed=draw_seed(random_state),
+        self.perturbation_ = Perturbation.draw(
+            self.head_, self.projection, self.delta, self.n_repeats, random_state
         )
-        self._block_cache = BlockCache()
-        for name in LEARNT_DENSITIES:  # of an earlier fit, with another score
+        self._last_execution = LastExecution()
+        rule = rule_of({**self.get_params(deep=False), "method": self._score_parameter})
+        fitted = fit(rows, self._execution(rows), rule, random_state, self.verbose)
+        self._keep(fitted.rule)
+        return fitted.scores
+
+    def _keep(self, rule):
+        """Keep a learnt rule, and what it learnt under public names."""
+        self.rule_ = rule
+        for name in LEARNT:  # of an earlier fit, with another score
             vars(self).pop(name, None)
+        if rule.rule.needs_ranges:
+            values = (*(each.as_array() for each in rule.ranges), *rule.training)
+            vars(self).update(zip(LEARNT, values, strict=True))
 
-    def _learn_ranges(self, rows, space):
-        feature_range, logit_range = value_ranges(rows, space, self.verbose)
-        self.feature_range_ = feature_range.as_array()
-        self.logit_range_ = logit_range.widened().as_array()
-        if not np.isfinite(self.logit_range_).all():
-            raise ValueError(
-                "The perturbed logits of X overflow float32. Rescale X and weight together, "
-                f"or lower delta={self.delta}."
-            )
-
-    def _offset_sample(self, n_samples, space, random_state):
-        """Rows whose scores set the threshold: all whose counts fit the budget, or a sample."""
-        bytes_per_row = 2 * self.n_bins * BYTES_PER_KEPT_BIN if self._uses_densities else 8
-        n_sampled = rows_within(space.quarter_of_spare, bytes_per_row, n_samples)
-        if n_sampled == n_samples:
-            return np.arange(n_samples)
-        return np.sort(random_state.choice(n_samples, n_sampled, replace=False))
-
-    def _learn_densities(self, rows, space, sampled):
-        """One pass: mean densities of all rows, and the scores of the sampled ones."""
-        densities = (
-            MeanDensity(self.n_bins, rows.n_features),
-            MeanDensity(self.n_bins, space.logits_per_sample),
-        )
-        kept = []
-        chunks = measured_chunks(rows, space, self._request(), _with_sums, self.verbose, "fit")
-        for chunk, (measured, count_sums) in chunks:
-            for density, sums in zip(densities, count_sums, strict=False):
-                density.add(chunk.stop - chunk.start, sums)
-            first, last = np.searchsorted(sampled, [chunk.start, chunk.stop])
-            all_sampled = last - first == chunk.stop - chunk.start
-            with space.working():
-                wanted = sampled[first:last] - chunk.start
-                kept.append(measured if all_sampled else measured.take(wanted))
-        if self._uses_densities:
-            self.feature_density_, self.logit_density_ = (part.density for part in densities)
-        score_on_host = _on_host(space, self._score_measured)
-        return np.concatenate(list(space.map(score_on_host, kept)))
+    def _execution(self, rows):
+        engine = select_engine(self.engine, self.device, rows.X)
+        return self._last_execution.of(self.perturbation_, engine)
 
     def _score(self, rows):
-        return self._map_rows(rows, self._score_measured)
+        return score(rows, self._execution(rows), self.rule_, self.verbose)
+
+    def _collect(self, rows, keep):
+        """What a method of the learnt rule makes of all rows."""
+        return collect(rows, self._execution(rows), self.rule_.request, keep, self.verbose)
 
     def score_components(self, X):
         """The terms of each sample's score.
@@ -306,10 +258,11 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         """
         rows = self._checked_rows(X)
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
-        if self._uses_densities:
-            terms = self._map_rows(rows, lambda *args: np.stack(self._terms(*args), axis=1))
+        if self.rule_.rule.needs_ranges:
+            terms = self._collect(rows, self.rule_.terms)
             return pd.DataFrame(terms, columns=KLDTerms._fields, index=index)
-        name = self._score_parameter if isinstance(self._score_parameter, str) else "score"
+        method = self.rule_.rule.method
+        name = method if isinstance(method, str) else "score"
         return pd.DataFrame({name: self._score(rows)}, index=index)
 
     def densities(self, X):
@@ -327,9 +280,9 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             outside the training range.
         """
         rows = self._checked_rows(X)
-        if not self._uses_densities:
-            raise ValueError(f"densities need score='kld', got score={self._score_parameter!r}.")
-        both = self._map_rows(rows, lambda *args: np.stack(self._densities(*args), axis=1))
+        if not self.rule_.rule.needs_ranges:
+            raise ValueError(f"densities need score='kld', got score={self.rule_.rule.method!r}.")
+        both = self._collect(rows, self.rule_.densities)
         return Bunch(feature=both[:, 0], logit=both[:, 1])
 
     @property
@@ -343,90 +296,3 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             )
         (block,) = self.perturbation_.blocks(self.perturbation_.nbytes)
         return block.weight
-
-    @property
-    def _uses_densities(self):
-        return isinstance(self._score_parameter, str) and self._score_parameter == "kld"
-
-    def _space(self, rows):
-        engine = select_engine(self.engine, self.device, rows.X)
-        return PerturbedSpace(self.perturbation_, engine, self._block_cache)
-
-    def _request(self):
-        if not self._uses_densities:
-            return Request(scores=(self._score_parameter,))
-        return Request(
-            feature_bins=(bins_over(self.feature_range_, self.n_bins),),
-            logit_bins=(bins_over(self.logit_range_, self.n_bins),),
-            scores=("msp",),
-        )
-
-    def _check_densities(self):
-        n_learnt = len(getattr(self, "feature_density_", ()))
-        if self._uses_densities and n_learnt != self.n_bins:
-            raise ValueError(
-                f"score='kld' with n_bins={self.n_bins} needs densities of as many bins, but fit "
-                f"learnt {n_learnt} bins: score or n_bins were changed since. Call fit again."
-            )
-
-    def _map_rows(self, rows, finish):
-        """finish(measured, engine) of all rows, concatenated."""
-        self._check_densities()
-        space = self._space(rows)
-        finish_on_host = _on_host(space, finish)
-        chunks = measured_chunks(
-            rows, space, self._request(), finish_on_host, self.verbose, "score"
-        )
-        return np.concatenate([part for _, part in chunks])
-
-    def _score_measured(self, measured, engine):
-        """Scores from measurements (DESIGN section 2; equation 9 of the paper)."""
-        if not self._uses_densities:
-            return measured.score_means[0]
-        terms = self._terms(measured, engine)
-        return -(
-            terms.feature_divergence
-            + self.lambda_1 * terms.logit_divergence
-            - self.lambda_2 * terms.msp
-        )
-
-    def _densities(self, measured, _):
-        return (
-            measured.feature_counts[0] / self.n_features_in_,
-            measured.logit_counts[0] / self._n_perturbed_logits,
-        )
-
-    def _terms(self, measured, engine):
-        return KLDTerms(
-            engine.divergence(
-                measured.feature_counts[0],
-                self.n_features_in_,
-                self.smoothing,
-                self.feature_density_,
-                self.epsilon,
-            ),
-            engine.divergence(
-                measured.logit_counts[0],
-                self._n_perturbed_logits,
-                self.smoothing_perturbed,
-                self.logit_density_,
-                self.epsilon_perturbed,
-            ),
-            measured.score_means[0],
-        )
-
-    @property
-    def _n_perturbed_logits(self):
-        return self.perturbation_.n_repeats * self.head_.n_classes
-
-
-def _with_sums(measured):
-    return measured, measured.count_sums()
-
-
-def _on_host(space, finish):
-    """From measurements to finish(measured, engine), copied to the host where it was computed.
-
-    On the default stream of a device the copy would make all streams wait for each other.
-    """
-    return lambda measured: space.engine.to_host(finish(measured, space.engine))

@@ -7,13 +7,18 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.memory import (
+    TRANSFORMED_BLOCK,
+    TRANSFORMED_CHUNK,
+    memory_budget,
+    rows_within,
+)
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
 from skweiper._support.rows import FeatureRows, row_slices
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
-from skweiper._weiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
-from skweiper._weiper.perturbation import PROJECTIONS, Perturbation, draw_seed
+from skweiper._weiper.engines.numpy import NumpyEngine
+from skweiper._weiper.perturbation import FLOAT32_BYTES, PROJECTIONS, Perturbation
 from skweiper.head import check_head
 
 CHUNK_ROWS = 128
@@ -105,12 +110,9 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         for chunk in row_slices(len(rows), CHUNK_ROWS):
             rows.load(chunk)
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
-        self.perturbation_ = Perturbation(
-            head=self.head_,
-            projection=self.projection,
-            delta=float(self.delta),
-            n_repeats=int(self.n_repeats),
-            seed=draw_seed(check_random_state(self.random_state)),
+        random_state = check_random_state(self.random_state)
+        self.perturbation_ = Perturbation.draw(
+            self.head_, self.projection, self.delta, self.n_repeats, random_state
         )
         return self
 
@@ -137,11 +139,10 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         first = 0
         is_few = self.perturbation_.projection != "implicit" and len(rows) <= FEW_ROWS
         most = FEW_AT_ONCE if is_few else CHUNK_ROWS
-        # A quarter each for a block, for the next one, which is drawn beside it, and for a chunk.
-        for block in self.perturbation_.blocks(memory_budget() // 4):
+        for block in self.perturbation_.blocks(memory_budget(TRANSFORMED_BLOCK)):
             columns = slice(first, first + block.n_repeats * n_classes)
             bytes_per_row = FLOAT32_BYTES * (columns.stop - first)
-            chunk_rows = rows_within(memory_budget() // 4, bytes_per_row, most)
+            chunk_rows = rows_within(memory_budget(TRANSFORMED_CHUNK), bytes_per_row, most)
             for chunk in row_slices(len(rows), chunk_rows):
                 logits = engine.perturbed_logits(engine.load(rows, chunk), block)
                 space[chunk, columns] = logits.reshape(len(logits), -1)

@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from skweiper import scores
+from skweiper._support import memory
 from skweiper._support.rows import FeatureRows
 from skweiper._weiper.density import Bins
 from skweiper._weiper.engines import cupy as cupy_engine
@@ -71,7 +72,7 @@ def test_kernels_agree_with_plain_operations(
     on_device, block = cupy.asarray(X), kernels.prepare(block)
     bins = (Bins(-6.0, 7.0, n_bins), Bins(0.0, 1.0, n_bins))  # both leave values outside
     got, expected = (e.measure(on_device, block, bins, ("msp",)) for e in (kernels, plain))
-    for counts, others in zip(got.counts, expected.counts, strict=True):
+    for counts, others in zip(got.logit_counts, expected.logit_counts, strict=True):
         assert counts.dtype == np.int32
         assert_moved_at_most(counts.get(), others.get(), X.shape[0] * n_repeats * n_classes)
     np.testing.assert_allclose(got.score_sums.get(), expected.score_sums.get(), rtol=1e-4)
@@ -88,8 +89,12 @@ def test_kernels_agree_with_plain_operations_at_full_size(projection, n_classes)
     on_device, block = cupy.asarray(X), kernels.prepare(block)
     bins = (Bins(*plain.logit_range(on_device, block), 100),)
     got, expected = (e.measure(on_device, block, bins, ("msp",)) for e in (kernels, plain))
-    assert int(got.counts[0].sum()) == int(expected.counts[0].sum()) == X.shape[0] * 100 * n_classes
-    assert_moved_at_most(got.counts[0].get(), expected.counts[0].get(), 3e4 * n_classes)
+    assert (
+        int(got.logit_counts[0].sum())
+        == int(expected.logit_counts[0].sum())
+        == X.shape[0] * 100 * n_classes
+    )
+    assert_moved_at_most(got.logit_counts[0].get(), expected.logit_counts[0].get(), 3e4 * n_classes)
     np.testing.assert_allclose(got.score_sums.get(), expected.score_sums.get(), rtol=1e-4)
 
 
@@ -123,7 +128,7 @@ def test_unperturbed_logits_are_counted_exactly_as_on_the_cpu(cupy):
     engine = CupyEngine()
     got = engine.measure(cupy.asarray(X), engine.prepare(block), bins)
     np.testing.assert_array_equal(
-        got.counts[0].get(), NumpyEngine().measure(X, block, bins).counts[0]
+        got.logit_counts[0].get(), NumpyEngine().measure(X, block, bins).logit_counts[0]
     )
 
 
@@ -137,7 +142,7 @@ def test_any_number_of_histograms_and_scores_at_once(cupy, projection, n_msp):
     got = engine.measure(cupy.asarray(X), engine.prepare(block), bins, several)
     expected = NumpyEngine().measure(X, block, bins, several)
     np.testing.assert_allclose(got.score_sums.get(), expected.score_sums, rtol=1e-4)
-    for counts, others in zip(got.counts, expected.counts, strict=True):
+    for counts, others in zip(got.logit_counts, expected.logit_counts, strict=True):
         assert_moved_at_most(counts.get(), others, X.shape[0] * 54)
 
 
@@ -149,7 +154,7 @@ def test_more_bins_than_shared_memory_holds(cupy):
     expected = NumpyEngine().measure(X, block, bins, ("msp",))
     # Nearly every value has a bin of its own, so only how many lie below a bin can agree.
     below, expected_below = (
-        np.cumsum(c, axis=1) for c in (got.counts[0].get(), expected.counts[0])
+        np.cumsum(c, axis=1) for c in (got.logit_counts[0].get(), expected.logit_counts[0])
     )
     assert np.abs(below - expected_below).max() <= 2
     np.testing.assert_allclose(got.score_sums.get(), expected.score_sums, rtol=1e-4)
@@ -254,14 +259,14 @@ def test_many_chunks_on_several_streams_score_as_one(cupy, projection, where, mo
     given = X if where == "cuda" else cupy.asarray(X)
     detector = make_detector(weight, projection=projection, device=where)
     whole = detector.fit(given).score_samples(given)
-    monkeypatch.setattr(cupy_engine, "LARGEST_CHUNK_BYTES", 40_000)  # two or three rows
+    monkeypatch.setattr(memory, "LARGEST_DEVICE_CHUNK", 40_000)  # two or three rows
     detector = make_detector(weight, projection=projection, device=where).fit(given)
     np.testing.assert_allclose(detector.score_samples(given), whole, rtol=1e-3)
     np.testing.assert_array_equal(detector.score_samples(given), detector.score_samples(given))
 
 
 def test_two_callers_at_once_get_the_same(cupy, monkeypatch):
-    monkeypatch.setattr(cupy_engine, "LARGEST_CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(memory, "LARGEST_DEVICE_CHUNK", 40_000)
     weight, X = make_data()
     detector = make_detector(weight, score="energy", device="cuda").fit(X)
     alone = detector.score_samples(X)
@@ -277,7 +282,6 @@ def test_copies_of_a_detector_on_the_device_score_the_same(cupy, copied):
     weight, X = make_data()
     detector = make_detector(cupy.asarray(weight), projection="explicit", device="cuda").fit(X)
     scored, other = detector.score_samples(X), copied(detector)
-    assert other._block_cache is not detector._block_cache
     np.testing.assert_array_equal(other.score_samples(X), scored)
     np.testing.assert_array_equal(clone(detector).fit(X).score_samples(X), scored)
 
@@ -309,9 +313,9 @@ def test_repeats_in_blocks_score_as_whole_ones(cupy, monkeypatch):
     detector = make_detector(weight, projection="explicit", device="cuda")
     whole = detector.fit(X).score_samples(X)
     nbytes = detector.perturbation_.nbytes
-    detector._block_cache.clear()
+    detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     prepared = []
-    monkeypatch.setattr(CupyEngine, "memory_budget", lambda self: nbytes)
+    monkeypatch.setattr(CupyEngine, "free_bytes", lambda self: nbytes)
     monkeypatch.setattr(
         CupyEngine,
         "prepare",
@@ -327,7 +331,7 @@ def test_a_perturbation_drawn_in_parts_is_one_block_on_the_device(cupy):
     weight, X = make_data()
     detector = make_detector(weight, projection="explicit", n_repeats=1000, device="cuda")
     expected = detector.set_params(score="energy").fit(X).score_samples(X)
-    detector._block_cache.clear()
+    detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     with config_context(working_memory=0.1):
         assert detector.perturbation_.nbytes > 2 * 0.1 * 2**20
         np.testing.assert_array_equal(detector.score_samples(X), expected)
@@ -339,9 +343,8 @@ def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch
         weight, score="energy", projection="explicit", n_repeats=20_000, device="cuda"
     )
     expected = detector.fit(X).score_samples(X)
-    detector._block_cache.clear()
+    detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     monkeypatch.setattr(CupyEngine, "free_bytes", lambda self: 2**30)  # before somebody took it
-    monkeypatch.setattr(CupyEngine, "memory_budget", lambda self: 2**30)
     with memory_limit(cupy, detector.perturbation_.nbytes * 3 // 4):
         np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-5)
         detector.fit(X)
@@ -352,7 +355,7 @@ def test_tiles_are_halved_where_the_device_is_full(cupy, monkeypatch):
     weight, X = make_data(2000)
     detector = make_detector(weight, score="energy", n_repeats=200, device="cuda")
     expected = detector.fit(X).score_samples(X)
-    detector._block_cache.clear()
+    detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     tile_rows, measured = [], ArrayEngine._tile
     monkeypatch.setattr(CupyEngine, "free_bytes", lambda self: 2**30)  # as if nobody else took it
     monkeypatch.setattr(
@@ -388,7 +391,7 @@ def test_the_pool_is_never_freed(cupy):
     assert pool.total_bytes() >= before
 
 
-def test_the_cache_is_dropped_when_the_device_fails(cupy):
+def test_the_kept_block_is_dropped_when_the_device_fails(cupy, monkeypatch):
     failing = []
 
     def score(logits):
@@ -398,14 +401,19 @@ def test_the_cache_is_dropped_when_the_device_fails(cupy):
 
     weight, X = make_data()
     detector = make_detector(weight, score=score, device="cuda").fit(X)
-    expected, cache = detector.score_samples(X), detector._block_cache
-    assert cache._kept is not None
+    expected, prepared = detector.score_samples(X), []
+    original = CupyEngine.prepare
+    monkeypatch.setattr(
+        CupyEngine, "prepare", lambda self, block: prepared.append(1) or original(self, block)
+    )
+    np.testing.assert_array_equal(detector.score_samples(X), expected)
+    assert not prepared
     failing.append(True)
     with pytest.raises(cupy.cuda.runtime.CUDARuntimeError):
         detector.score_samples(X)
-    assert cache._kept is None
     failing.clear()
     np.testing.assert_array_equal(detector.score_samples(X), expected)
+    assert prepared
 
 
 def test_a_callable_score_gets_arrays_on_the_device(cupy):

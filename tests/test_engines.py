@@ -43,7 +43,7 @@ def test_agrees_with_slow_reference(engine, n_classes, n_repeats, projection):
     narrow = bins_over((-1.5, 2.0), 7)  # leaves values outside on both sides
     scores = ("energy", "msp")
     measured = engine.measure(features, block, (wide, narrow), scores)
-    for counts, bins in zip(measured.counts, (wide, narrow), strict=True):
+    for counts, bins in zip(measured.logit_counts, (wide, narrow), strict=True):
         expected = [np.histogram(row, bins.n_bins, (bins.low, bins.high))[0] for row in logits]
         moved = np.abs(counts - np.array(expected)).sum() / 2
         assert moved <= max(2, 1e-4 * logits.size)
@@ -85,7 +85,7 @@ def test_engines_agree(n_classes, projection):
         prepared = engine.prepare(block)
         bins = (bins_over(engine.logit_range(features, prepared), 100), bins_over((-3, 3), 17))
         results.append(engine.measure(features, prepared, bins, ("msp", "max_logit")))
-    for one, other in zip(results[0].counts, results[1].counts, strict=True):
+    for one, other in zip(results[0].logit_counts, results[1].logit_counts, strict=True):
         assert np.abs(one - other).sum() / 2 <= max(2, 1e-4 * one.sum())
     np.testing.assert_allclose(results[0].score_sums, results[1].score_sums, rtol=1e-5)
 
@@ -120,7 +120,7 @@ def test_tiles_do_not_matter(engine, projection, monkeypatch):
     monkeypatch.setattr(numpy_engine, "TILE_BYTES", 1000)
     monkeypatch.setattr(engine, "product_bytes", 1000)
     tiled = engine.measure(features, block, bins, ("msp", "entropy"))
-    assert np.abs(whole.counts[0] - tiled.counts[0]).sum() <= 4
+    assert np.abs(whole.logit_counts[0] - tiled.logit_counts[0]).sum() <= 4
     np.testing.assert_allclose(whole.score_sums, tiled.score_sums, rtol=1e-5)
 
 
@@ -131,7 +131,7 @@ def test_two_threads_at_once_get_the_same(engine):
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(engine.measure, features, block, bins, ("msp",)) for _ in range(8)]
     for job in jobs:
-        np.testing.assert_array_equal(job.result().counts[0], alone.counts[0])
+        np.testing.assert_array_equal(job.result().logit_counts[0], alone.logit_counts[0])
         np.testing.assert_array_equal(job.result().score_sums, alone.score_sums)
 
 

@@ -37,15 +37,18 @@ def measured(golden):
     logit_bins = bins_over(golden["logit_range"], 100)
 
     def counts_of(features):
-        counts, sums = engine.measure(features, block, [logit_bins], ["msp"])
+        _, counts, sums = engine.measure(features, block, [logit_bins], ["msp"])
         return engine.histogram(features, feature_bins), counts[0], sums[0] / 4
+
+    def mean_density(counts, n_values):
+        return MeanDensity(100, n_values).add(len(counts), counts.sum(axis=0)).density
 
     feature_counts, logit_counts, _ = counts_of(train)
     query_features, query_logits, msp_w = counts_of(queries)
     return {
         "ranges": (train.min(), train.max(), *engine.logit_range(train, block)),
-        "train_feature_density": MeanDensity(100, 256).update(feature_counts).density,
-        "train_logit_density": MeanDensity(100, 600).update(logit_counts).density,
+        "train_feature_density": mean_density(feature_counts, 256),
+        "train_logit_density": mean_density(logit_counts, 600),
         "feature_density": query_features / 256,
         "logit_density": query_logits / 600,
         "msp_w": msp_w,

@@ -12,16 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skweiper._support.memory import LARGEST_DEVICE_TILE, N_STREAMS, device_shares
 from skweiper._support.validation import is_device_array
 from skweiper._weiper.density import Bins, smooth, window_means
 from skweiper._weiper.engines.arrays import ArrayEngine, for_each_tile
-from skweiper._weiper.engines.cupy import (
-    LARGEST_TILE_BYTES,
-    N_STREAMS,
-    histogram_copies,
-    lanes_per_repeat,
-    memory_shares,
-)
+from skweiper._weiper.engines.cupy import histogram_copies, lanes_per_repeat
 from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.engines.select import select_engine
 from skweiper._weiper.perturbation import Perturbation
@@ -53,7 +48,7 @@ def test_array_operations_agree_with_the_reference_engine(projection):
     plain, reference = ArrayEngine(np, lambda: 5000), NumpyEngine()
     bins, scores = (Bins(-5.0, 6.0, 20), Bins(0.0, 1.0, 3)), ("msp", "energy")
     got, expected = (e.measure(X, block, bins, scores) for e in (plain, reference))
-    for counts, others in zip(got.counts, expected.counts, strict=True):
+    for counts, others in zip(got.logit_counts, expected.logit_counts, strict=True):
         assert np.abs(counts - others).sum() <= 1e-4 * others.sum() + 2
     np.testing.assert_allclose(got.score_sums, expected.score_sums, rtol=1e-5)
     np.testing.assert_allclose(
@@ -101,10 +96,10 @@ def test_window_means_are_the_smoothing(window):
 
 
 @pytest.mark.parametrize("free", [2**20, 2**30, 16 * 2**30, 140 * 2**30])
-def test_memory_shares_leave_half_to_the_perturbation(free):
-    shares = memory_shares(free)
+def test_shares_of_a_device_leave_half_to_the_perturbation(free):
+    shares = device_shares(free)
     assert 0 < N_STREAMS * (shares.tile + shares.chunk) <= free / 2
-    assert shares.tile <= LARGEST_TILE_BYTES
+    assert shares.tile <= LARGEST_DEVICE_TILE
 
 
 def test_an_estimator_on_the_cpu_refuses_device_arrays():

@@ -1,5 +1,6 @@
 """Memory beyond the input and the output stays within scikit-learn's working_memory."""
 
+import copy
 import tracemalloc
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from sklearn import config_context
 
 from skweiper import WeiPerDetector, WeiPerTransformer
-from skweiper._weiper import passes
+from skweiper._support import memory
+from skweiper._weiper.engines import contract
 from skweiper._weiper.engines import numpy as numpy_engine
 from skweiper._weiper.perturbation import Perturbation
 from skweiper.head import check_head
@@ -58,7 +60,7 @@ def test_fit_and_score_stay_within_working_memory(
 ):
     if engine == "numba":
         pytest.importorskip("numba")
-    monkeypatch.setattr(passes, "available_threads", lambda: n_threads)
+    monkeypatch.setattr(contract, "available_threads", lambda: n_threads)
     rows = dump if n_repeats == 100 else dump[:300]
     detector = WeiPerDetector(
         weight, projection=projection, n_repeats=n_repeats, engine=engine, random_state=0
@@ -66,7 +68,7 @@ def test_fit_and_score_stay_within_working_memory(
     detector.fit(dump[:50]).score_samples(dump[:50])  # compiles and imports
     output = 8 * len(rows)
     with config_context(working_memory=WORKING_MEMORY):
-        detector._block_cache.clear()
+        detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
         assert peak_bytes(lambda: detector.fit(rows)) - output < WORKING_MEMORY * MEBIBYTE
         assert peak_bytes(lambda: detector.score_samples(rows)) - 2 * output < (
             WORKING_MEMORY * MEBIBYTE
@@ -115,3 +117,21 @@ def test_unperturbed_logits_are_computed_once_while_they_fit(dump, weight, monke
         with config_context(working_memory=budget):
             WeiPerDetector(weight, n_repeats=5, random_state=0).fit(dump)
         assert n_expected * 0.9 < sum(products) <= n_expected
+
+
+@pytest.mark.parametrize("perturbation_mib", [0, 1, 100, 819, 820, 5000])
+def test_the_shares_add_up_to_the_budget(perturbation_mib):
+    shares = memory.host_shares(perturbation_mib * MEBIBYTE)
+    budget = memory.memory_budget()
+    assert sum(shares) <= budget
+    assert min(shares[1:]) >= budget // 100
+    assert memory.fits_host(perturbation_mib * MEBIBYTE) == (perturbation_mib < 820)
+
+
+def test_what_others_take_at_once_fits_the_budget():
+    transformer = 2 * memory.TRANSFORMED_BLOCK + memory.TRANSFORMED_CHUNK
+    sweep = memory.SWEEP_TERMS + memory.SWEEP_SCORES
+    for share in (transformer, sweep, memory.PEER_CHUNKS, memory.SHAPER_CHUNKS):
+        assert 0 < share < 1
+    on_the_way = memory.GATHERED_BLOCK + memory.SUMS + memory.SAMPLE
+    assert on_the_way <= 1

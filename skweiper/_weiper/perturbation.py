@@ -68,11 +68,6 @@ class ExplicitBlock:
         return self.weight.shape[1]
 
 
-def draw_seed(random_state):
-    """The seed of a perturbation, drawn from a `RandomState`."""
-    return int(random_state.randint(LARGEST_SEED))
-
-
 def sphere_marginal_quantile(probability, n_features):
     """Quantile function of one coordinate of a uniform point on the unit sphere of R^n_features.
 
@@ -148,6 +143,17 @@ class Perturbation:
     delta: float
     n_repeats: int
     seed: int
+
+    @classmethod
+    def draw(cls, head, projection, delta, n_repeats, random_state):
+        """A perturbation of a head, its seed drawn from a `RandomState`."""
+        seed = int(random_state.randint(LARGEST_SEED))
+        return cls(head, projection, float(delta), int(n_repeats), seed)
+
+    @property
+    def n_logits(self):
+        """Perturbed logits of one sample."""
+        return self.n_repeats * self.head.n_classes
 
     @property
     def bytes_per_repeat(self):

@@ -1,10 +1,9 @@
 """What fit learns from the data: ranges and mean densities that merge across chunks."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-
-from skweiper._support.validation import as_host
 
 ROUNDING = 4e-6
 """By how much of the largest logit a sum of float32 products may differ between two orders."""
@@ -34,9 +33,34 @@ class ValueRange:
         return np.array([self.low, self.high])
 
 
-def sum_of_counts(counts):
-    """Sum over the samples, ndarray of shape (n_bins,), int64."""
-    return as_host(counts.sum(axis=0, dtype=np.int64))
+class Ranges(NamedTuple):
+    """Ranges of all features and of all perturbed logits.
+
+    Attributes
+    ----------
+    feature, logit : ValueRange
+    """
+
+    feature: ValueRange
+    logit: ValueRange
+
+    def merge(self, *others):
+        """The ranges of all."""
+        for other in others:
+            self = Ranges(self.feature.merge(other.feature), self.logit.merge(other.logit))
+        return self
+
+
+class Densities(NamedTuple):
+    """Densities in both spaces.
+
+    Attributes
+    ----------
+    feature, logit : ndarray of shape (..., n_bins)
+    """
+
+    feature: np.ndarray
+    logit: np.ndarray
 
 
 class MeanDensity:
@@ -54,19 +78,11 @@ class MeanDensity:
         self.n_samples = 0
         self.count_sums = np.zeros(n_bins, np.int64)
 
-    def update(self, counts):
-        """Add the counts of some samples, an integer ndarray of shape (n_samples, n_bins)."""
-        return self.add(counts.shape[0], sum_of_counts(counts))
-
     def add(self, n_samples, count_sums):
-        """Add samples of which only the sum of their counts is known, shape (n_bins,)."""
+        """Add samples by the sum of their counts, an integer ndarray of shape (n_bins,)."""
         self.n_samples += n_samples
         self.count_sums += count_sums
         return self
-
-    def merge(self, other):
-        """Add another density over the same bins."""
-        return self.add(other.n_samples, other.count_sums)
 
     @property
     def density(self):

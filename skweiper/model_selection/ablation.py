@@ -9,15 +9,15 @@ import pandas as pd
 from skweiper._support.progress import track
 from skweiper._support.rows import FeatureRows
 from skweiper._support.validation import check_feature_matrix
-from skweiper.detector import KLDTerms, WeiPerDetector
+from skweiper._weiper.rules import KLDTerms, is_kld
+from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import (
     DOWNSTREAM_PARAMETERS,
     PASS_PARAMETERS,
     grid_candidates,
     pass_groups,
-    uses_kld,
 )
-from skweiper.model_selection.sweep import GroupSpace, auroc_of_rows
+from skweiper.model_selection.sweep import FittedGroup, auroc_of_rows
 
 STUDIES = MappingProxyType(
     {
@@ -194,7 +194,7 @@ def _checked_term(changes):
     if "term" not in changes:
         return None
     score = changes.get("score", "kld")
-    if changes["term"] not in KLDTerms._fields or not uses_kld({"score": score}):
+    if changes["term"] not in KLDTerms._fields or not is_kld(score):
         raise ValueError(
             f"term must be one of {KLDTerms._fields}, with score='kld'; "
             f"got {changes['term']!r} with score={score!r}."
@@ -204,7 +204,7 @@ def _checked_term(changes):
 
 def _group_scores(template, group, train, row_sets, terms):
     """Scores of a group's candidates on each set of rows; `terms` are those of all candidates."""
-    fitted = GroupSpace(template, group, train)
+    fitted = FittedGroup(template, group, train)
     alone = {i: terms[at] for i, at in enumerate(group.positions) if terms[at] is not None}
     scores = []
     for rows in row_sets:

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
+from skweiper._weiper.rules import KLDTerms, rule_of
+
 PASS_PARAMETERS = ("delta", "n_repeats", "projection", "random_state")
 """Each distinct combination of these takes a pass over the data of its own."""
 DOWNSTREAM_PARAMETERS = (
@@ -19,6 +21,8 @@ DOWNSTREAM_PARAMETERS = (
     "lambda_2",
 )
 """All values of these are computed from one pass."""
+
+TERM_KINDS = ("feature", "logit", "score")
 
 
 def grid_candidates(param_grid, template):
@@ -82,21 +86,24 @@ class PassGroup:
 
     positions: np.ndarray
     candidates: list
-    is_kld: np.ndarray = field(init=False)
+    rules: list = field(init=False)
 
     def __post_init__(self):
-        self.is_kld = np.array([uses_kld(params) for params in self.candidates])
-        kld = [params for params in self.candidates if uses_kld(params)]
-        _, self.n_bins = _numbers([params["n_bins"] for params in kld])
-        self.feature_index, self.feature_terms = _numbers(
-            [(p["n_bins"], p["smoothing"], p["epsilon"]) for p in kld]
+        self.rules = [rule_of(_as_rule(params)) for params in self.candidates]
+        keys = dict.fromkeys(key for rule in self.rules for key in rule.term_keys)
+        self.feature_terms, self.logit_terms, scores = (
+            [tuple(rest) for kind, *rest in keys if kind == wanted] for wanted in TERM_KINDS
         )
-        self.logit_index, self.logit_terms = _numbers(
-            [(p["n_bins"], p["smoothing_perturbed"], p["epsilon_perturbed"]) for p in kld]
-        )
-        self.score_index, self.scores = _numbers(
-            ["msp" if uses_kld(params) else params["score"] for params in self.candidates]
-        )
+        self.scores = [score for (score,) in scores]
+        self.n_bins = list(dict.fromkeys(n_bins for n_bins, *_ in self.feature_terms))
+        self.places = {
+            (kind, *term): place
+            for place, (kind, term) in enumerate(
+                [("feature", term) for term in self.feature_terms]
+                + [("logit", term) for term in self.logit_terms]
+                + [("score", score) for score in scores]
+            )
+        }
 
     @property
     def pass_parameters(self):
@@ -106,7 +113,7 @@ class PassGroup:
     @property
     def n_terms(self):
         """Numbers per sample from which all candidates' scores follow."""
-        return len(self.feature_terms) + len(self.logit_terms) + len(self.scores)
+        return len(self.places)
 
     def within(self, most_terms):
         """The group in parts of at most `most_terms` terms each, and of at least one candidate.
@@ -123,7 +130,7 @@ class PassGroup:
         """
         if self.n_terms <= most_terms:
             return [self]
-        keys = [_term_keys(params) for params in self.candidates]
+        keys = [rule.term_keys for rule in self.rules]
         ranks, _ = _numbers(keys)
         parts, held = [], set()
         for i in np.argsort(ranks, kind="stable"):
@@ -151,20 +158,10 @@ class PassGroup:
         -------
         ndarray of shape (n_chosen, n_samples), higher = more in-distribution
         """
-        n_features, n_logits = len(self.feature_terms), len(self.logit_terms)
-        scores = terms[n_features + n_logits :][self.score_index[chosen]]
-        is_kld = self.is_kld[chosen]
-        if not is_kld.any():
-            return scores
-        before = int(np.count_nonzero(self.is_kld[: chosen.start]))
-        kld = slice(before, before + int(np.count_nonzero(is_kld)))
-        params = [p for p in self.candidates[chosen] if uses_kld(p)]
-        lambda_1 = np.array([[p["lambda_1"]] for p in params])
-        lambda_2 = np.array([[p["lambda_2"]] for p in params])
-        feature = terms[:n_features][self.feature_index[kld]]
-        logit = terms[n_features : n_features + n_logits][self.logit_index[kld]]
-        scores[is_kld] = -(feature + lambda_1 * logit - lambda_2 * scores[is_kld])
-        return scores
+        return np.stack([rule.combine(*self._terms_of(rule, terms)) for rule in self.rules[chosen]])
+
+    def _terms_of(self, rule, terms):
+        return [terms[self.places[key]] for key in rule.term_keys]
 
     def term(self, terms, position, name):
         """One term of a "kld" candidate's score alone, higher = more in-distribution.
@@ -181,30 +178,12 @@ class PassGroup:
         -------
         ndarray of shape (n_samples,)
         """
-        n_features, n_logits = len(self.feature_terms), len(self.logit_terms)
-        if name == "msp":
-            return terms[n_features + n_logits + self.score_index[position]]
-        of_kld = int(np.count_nonzero(self.is_kld[:position]))
-        if name == "feature_divergence":
-            return -terms[self.feature_index[of_kld]]
-        return -terms[n_features + self.logit_index[of_kld]]
+        values = KLDTerms(*self._terms_of(self.rules[position], terms))
+        return values.msp if name == "msp" else -getattr(values, name)
 
 
-def _term_keys(params):
-    """What names the terms of a candidate's score."""
-    if not uses_kld(params):
-        return (("score", params["score"]),)
-    names = (
-        ("n_bins", "smoothing", "epsilon"),
-        ("n_bins", "smoothing_perturbed", "epsilon_perturbed"),
-    )
-    keys = [(space, *(params[name] for name in of)) for space, of in zip("fl", names, strict=True)]
-    return *keys, ("score", "msp")
-
-
-def uses_kld(params):
-    """Whether a candidate's score is WeiPer+KLD."""
-    return isinstance(params["score"], str) and params["score"] == "kld"
+def _as_rule(params):
+    return {**params, "method": params["score"]}
 
 
 def _pass_key(params):

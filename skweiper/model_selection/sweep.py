@@ -6,22 +6,26 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 
-from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.memory import SWEEP_SCORES, SWEEP_TERMS, memory_budget, rows_within
 from skweiper._support.rows import FeatureRows, row_slices
 from skweiper._weiper.density import bins_over, smoothed_density, symmetric_kl
-from skweiper._weiper.passes import Measured, Request, measured_chunks
-from skweiper._weiper.statistics import MeanDensity
+from skweiper._weiper.engines.contract import Request
+from skweiper._weiper.engines.select import select_engine
+from skweiper._weiper.execution import Execution
+from skweiper._weiper.fitting import collect, learn_densities, learn_ranges, offset_sample
+from skweiper._weiper.perturbation import Perturbation
+from skweiper.head import check_head
 
 BYTES_PER_SCORE = 64  # a candidate's score, its rank, and the temporaries of both
 BYTES_PER_TERM = 16  # a term of a row's scores, and its copy while chunks are joined
 
 
 def most_terms(n_rows):
-    """How many terms of so many rows fit a quarter of the memory budget; at least one."""
-    return max(1, memory_budget() // (4 * BYTES_PER_TERM * n_rows))
+    """How many terms of so many rows fit their share of the memory; at least one."""
+    return max(1, memory_budget(SWEEP_TERMS) // (BYTES_PER_TERM * n_rows))
 
 
 class FoldResult(NamedTuple):
@@ -94,8 +98,8 @@ def auroc_of_rows(scores, is_id):
     return (ranks - n_id * (n_id + 1) / 2) / (n_id * n_ood)
 
 
-class GroupSpace:
-    """The perturbed space of a group of candidates, fitted on the training rows of a split.
+class FittedGroup:
+    """What a group of candidates learns from the training rows of a split.
 
     Parameters
     ----------
@@ -108,62 +112,58 @@ class GroupSpace:
 
     def __init__(self, template, group, train):
         self.group = group
-        self.detector = clone(template).set_params(**group.pass_parameters)
-        self.random_state = check_random_state(deepcopy(self.detector.random_state))
-        self.detector._draw(train, self.random_state)
-        self.space = self.detector._space(train)
+        params = group.pass_parameters
+        self.random_state = check_random_state(deepcopy(params["random_state"]))
+        head = check_head(template.weight, template.bias, train.n_features)
+        self.perturbation = Perturbation.draw(
+            head, params["projection"], params["delta"], params["n_repeats"], self.random_state
+        )
+        engine = select_engine(template.engine, template.device, train.X)
+        self.execution = Execution(self.perturbation, engine)
         self.request = Request(scores=tuple(group.scores))
         if group.n_bins:
             self._learn_densities(train)
 
     def _learn_densities(self, train):
         """The mean training densities for every number of bins, in one pass."""
-        detector, n_bins = self.detector, self.group.n_bins
-        detector._learn_ranges(train, self.space)
-        bins = Request(
-            tuple(bins_over(detector.feature_range_, n) for n in n_bins),
-            tuple(bins_over(detector.logit_range_, n) for n in n_bins),
+        ranges, known = learn_ranges(train, self.execution)
+        feature_bins, logit_bins = (
+            tuple(bins_over(each.as_array(), n) for n in self.group.n_bins) for each in ranges
         )
-        features = [MeanDensity(n, train.n_features) for n in n_bins]
-        logits = [MeanDensity(n, self.space.logits_per_sample) for n in n_bins]
-        for chunk, count_sums in measured_chunks(train, self.space, bins, Measured.count_sums):
-            for density, sums in zip(features + logits, count_sums, strict=True):
-                density.add(chunk.stop - chunk.start, sums)
-        self.feature_densities = [density.density for density in features]
-        self.logit_densities = [density.density for density in logits]
+        bins = Request(feature_bins, logit_bins)
+        self.densities, _ = learn_densities(train, self.execution, bins, known=known)
         self.request = bins._replace(scores=self.request.scores)
 
     def terms(self, rows):
         """All terms of all candidates' scores, ndarray of shape (n_terms, n_samples)."""
-        chunks = measured_chunks(rows, self.space, self.request, self._chunk_terms)
-        return np.concatenate([part for _, part in chunks], axis=1)
+        return collect(rows, self.execution, self.request, self.chunk_terms).T
 
-    def _chunk_terms(self, measured):
-        group, n_features = self.group, self.detector.head_.n_features
-        terms = []
+    def chunk_terms(self, measured, engine):
+        """All terms of some rows on the host, ndarray of shape (n_samples, n_terms)."""
+        group, terms = self.group, []
         if group.n_bins:
-            feature = measured.feature_counts, n_features, self.feature_densities
-            logit = measured.logit_counts, self.space.logits_per_sample, self.logit_densities
-            terms += _divergences(*feature, group.feature_terms, group)
-            terms += _divergences(*logit, group.logit_terms, group)
+            feature, logit = zip(*self.densities, strict=True)
+            n_features, n_logits = self.perturbation.head.n_features, self.perturbation.n_logits
+            of_features = measured.feature_counts, n_features, feature
+            of_logits = measured.logit_counts, n_logits, logit
+            terms += _divergences(*of_features, group.feature_terms, group.n_bins)
+            terms += _divergences(*of_logits, group.logit_terms, group.n_bins)
+        means = measured.score_sums / self.perturbation.n_repeats
         # To the host on the worker's stream, which makes no other stream wait.
-        return self.space.engine.to_host(
-            self.space.engine.xp.stack([*terms, *measured.score_means])
-        )
+        return engine.to_host(engine.xp.stack([*terms, *means], axis=1))
 
     def offset_rows(self, position, n_train):
         """Training rows behind a candidate's threshold, as `WeiPerDetector.fit` chooses them."""
-        detector, params = self.detector, self.group.candidates[position]
-        detector.set_params(score=params["score"], n_bins=params["n_bins"])
-        return detector._offset_sample(n_train, self.space, deepcopy(self.random_state))
+        rule = self.group.rules[position]
+        return offset_sample(n_train, self.execution, rule, deepcopy(self.random_state))
 
 
-def _divergences(counts, n_values, training, terms, group):
+def _divergences(counts, n_values, training, terms, all_n_bins):
     """Divergence for every (n_bins, window, epsilon); each smoothing is computed once."""
     smoothed = {}
     divergences = []
     for n_bins, window, epsilon in terms:
-        which = group.n_bins.index(n_bins)
+        which = all_n_bins.index(n_bins)
         if (n_bins, window) not in smoothed:
             smoothed[n_bins, window] = smoothed_density(counts[which], n_values, window)
         divergences.append(symmetric_kl(training[which], smoothed[n_bins, window], epsilon))
@@ -193,14 +193,15 @@ def sweep_group(X, y, split, group, template, scorer):
     train_rows, test_rows = split
     inliers = train_rows[y[train_rows] != -1]
     train, test = FeatureRows(X, inliers), FeatureRows(X, test_rows)
-    fitted = GroupSpace(template, group, train)
+    fitted = FittedGroup(template, group, train)
     training_terms = None if scorer is None else fitted.terms(train)
     middle = perf_counter()
     terms = fitted.terms(test)
     if scorer is None:
         test_scores = _aurocs(group, terms, y[test_rows] != -1)
     else:
-        test_scores = _scored(fitted, terms, training_terms, X, y, test_rows, scorer)
+        known = terms, training_terms
+        test_scores = _scored(fitted, known, X, y, test_rows, scorer, template.contamination)
     n = len(group.candidates)
     end = perf_counter()
     return FoldResult(group.positions, test_scores, (middle - start) / n, (end - middle) / n)
@@ -208,16 +209,16 @@ def sweep_group(X, y, split, group, template, scorer):
 
 def _aurocs(group, terms, is_id):
     n_candidates, n_samples = len(group.candidates), terms.shape[1]
-    at_once = rows_within(memory_budget() // 4, BYTES_PER_SCORE * n_samples, n_candidates)
+    at_once = rows_within(memory_budget(SWEEP_SCORES), BYTES_PER_SCORE * n_samples, n_candidates)
     parts = row_slices(n_candidates, at_once)
     return np.concatenate(
         [auroc_of_rows(group.candidate_scores(terms, part), is_id) for part in parts]
     )
 
 
-def _scored(fitted, terms, training_terms, X, y, test_rows, scorer):
+def _scored(fitted, known, X, y, test_rows, scorer, contamination):
     """Any scorer, candidate by candidate, on scores that are known already."""
-    group, contamination = fitted.group, fitted.detector.contamination
+    group, (terms, training_terms) = fitted.group, known
     X_test, y_test = FeatureRows(X, test_rows).raw(slice(None)), y[test_rows]
     results = np.empty(len(group.candidates))
     for position in range(len(group.candidates)):

@@ -181,6 +181,7 @@ def test_memory_is_bounded_by_the_setting(detector):
     detector = clone(detector)
     if isinstance(detector, HeadDetector):
         detector.set_params(weight=weight)
+    detector.fit(X, y).score_samples(X)  # probes the kernels
     # All rows by all rows are 9 MiB in single precision, rows by classes by features 11 in double.
     with config_context(working_memory=2):
         tracemalloc.start()

@@ -1,11 +1,5 @@
 """The hot loop: everything that touches each perturbed logit, behind one small contract.
 
-The contract is `prepare`, `load`, `histogram`, `logit_range`, `measure`, `perturbed_logits` and
-`to_host`, with names, shapes and results that all engines share; its readable reference is
-`NumpyEngine`. On the CPU an engine also takes what it measured before
-(`unperturbed`) and a limit on its tiles (`within`); on a device it has its own streams and memory.
+`contract` is the whole of it. `arrays` computes it in plain array operations, to be read first;
+`numpy` and `numba` do so in tiles that stay in cache, `cupy` on a GPU.
 """
-
-from skweiper._weiper.engines.select import select_engine
-
-__all__ = ["select_engine"]

@@ -6,12 +6,10 @@ On the GPU it is what the raw kernels are compared with, and what computes where
 import numpy as np
 
 from skweiper._support.memory import rows_within
+from skweiper._support.validation import as_host
 from skweiper._weiper.density import smoothed_density, symmetric_kl
-from skweiper._weiper.engines.numpy import (
-    Measurement,
-    Unperturbed,
-    implicit_logit_range,
-)
+from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
+from skweiper._weiper.engines.numpy import implicit_logit_range
 from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
@@ -58,7 +56,7 @@ def bin_counts(values, bins, xp):
     return flat.reshape(n_samples, n_bins + 2)[:, 1:-1].astype(np.int32)
 
 
-class ArrayEngine:
+class ArrayEngine(Engine):
     """The methods of `NumpyEngine` for any array library like NumPy.
 
     Parameters
@@ -92,7 +90,7 @@ class ArrayEngine:
 
     def to_host(self, array):
         """An array of this engine as a NumPy array."""
-        return array.get() if hasattr(array, "get") else array
+        return as_host(array)
 
     def histogram(self, values, bins):
         """Histogram of each row, ndarray of shape (n_samples, bins.n_bins), int32."""
@@ -145,7 +143,7 @@ class ArrayEngine:
             self._sum_scores(score_sums[:, part], tile, scores)
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
-        return Measurement(counts, score_sums if so_far is None else score_sums + so_far)
+        return Measured([], counts, score_sums if so_far is None else score_sums + so_far)
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
         """As `NumpyEngine.divergence`."""

@@ -10,27 +10,30 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from queue import SimpleQueue
-from typing import NamedTuple
 
 import numpy as np
 
-from skweiper._support.memory import rows_within
+from skweiper._support.memory import (
+    DEVICE_PERTURBATION,
+    GATHERED_BLOCK,
+    N_STREAMS,
+    STREAMED_BLOCK,
+    device_shares,
+    host_shares,
+    memory_budget,
+    rows_within,
+)
 from skweiper._support.rows import row_slices
 from skweiper._support.threads import map_on
 from skweiper._support.validation import check_finite
 from skweiper._weiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
-from skweiper._weiper.engines.numpy import Measurement
+from skweiper._weiper.engines.contract import Measured, Plan
 from skweiper._weiper.perturbation import ExplicitBlock, ImplicitBlock
 
-N_STREAMS = 2
-"""One copies while the other computes."""
 THREADS = 256
 WARPS = THREADS // 32
 SHARED_BYTES = 40 * 2**10
 """Histograms of one thread block; every CUDA device grants 48 KiB, some of it used otherwise."""
-LARGEST_CHUNK_BYTES = 512 * 2**20
-"""Enough to outweigh the launches of its kernels, little enough for several chunks to overlap."""
-LARGEST_TILE_BYTES = 4 * 2**30
 PIECE_BYTES = 8 * 2**20
 """Page-locked memory per piece of an upload; larger ones copy no faster."""
 N_STAGERS = 4
@@ -73,30 +76,6 @@ def lanes_per_repeat(n_classes):
         if n_classes >= 0.75 * lanes * steps:
             return lanes
     return 1
-
-
-class MemoryShares(NamedTuple):
-    """Bytes that one of the streams may take, of the memory that is free."""
-
-    tile: int
-    chunk: int
-
-
-def memory_shares(free_bytes):
-    """Shares for a tile and for a chunk with its temporaries.
-
-    Half of the free memory is left to the drawn perturbation, an eighth to everything else.
-
-    Parameters
-    ----------
-    free_bytes : int
-
-    Returns
-    -------
-    MemoryShares
-    """
-    tile = min(LARGEST_TILE_BYTES, free_bytes // (4 * N_STREAMS))
-    return MemoryShares(tile, min(LARGEST_CHUNK_BYTES, free_bytes // (8 * N_STREAMS)))
 
 
 @cache
@@ -165,7 +144,7 @@ class CupyEngine(ArrayEngine):
         Number of the CUDA device.
     """
 
-    n_threads = N_STREAMS
+    keeps_logits = False
 
     def __init__(self, device_id=0):
         import cupy
@@ -178,7 +157,7 @@ class CupyEngine(ArrayEngine):
         )
         super().__init__(cupy, lambda: self.shares.tile, cupy.cuda.memory.OutOfMemoryError)
         # Once: cuBLAS rounds differently for another number of rows, and free memory varies.
-        self.shares = memory_shares(self.free_bytes())
+        self.shares = device_shares(self.free_bytes())
         # What the caller computed on a stream of their own must be there before ours read it.
         with cupy.cuda.Device(device_id):
             cupy.cuda.get_current_stream().synchronize()
@@ -191,19 +170,29 @@ class CupyEngine(ArrayEngine):
             free, limit = free + pool.free_bytes(), pool.get_limit()
             return max(0, min(free, limit - pool.used_bytes())) if limit else free
 
-    def chunk_bytes(self):
-        """Bytes that the features of one chunk and their temporaries may take."""
-        return self.shares.chunk
+    def fits(self, perturbation_bytes, is_kept):
+        """As the contract; what is kept no longer counts as free memory."""
+        return is_kept or perturbation_bytes <= DEVICE_PERTURBATION * self.free_bytes()
 
-    def memory_budget(self):
-        """Bytes for a drawn perturbation and its chunks together, halved as on the host."""
-        return self.free_bytes()
+    def streamed_bytes(self, perturbation_bytes):
+        """As on the host, and a small part of what would be kept here, or was found not to fit."""
+        kept_bytes = min(perturbation_bytes, DEVICE_PERTURBATION * self.free_bytes())
+        return min(memory_budget(STREAMED_BLOCK), int(STREAMED_BLOCK * kept_bytes))
 
-    def map(self, work, items):
+    def plan(self, perturbation_bytes):
+        """Chunks by the device's memory; what is kept on the host, by its budget."""
+        shares = host_shares(0)
+        return Plan(N_STREAMS, self.shares.chunk, shares.sums, shares.sample)
+
+    def chunk_rows(self, plan, n_rows, bytes_per_row, logits_per_row, most):
+        """As many rows as the device's memory holds."""
+        return rows_within(plan.chunk_bytes, bytes_per_row, n_rows)
+
+    def map(self, work, items, n_threads):
         """`work(item)` for every item, in order; one alone in the calling thread."""
         if len(items) == 1:
             return map(work, items)
-        return map_on(worker_threads(self.device_id), work, items, self.n_threads)
+        return map_on(worker_threads(self.device_id), work, items, n_threads)
 
     @contextmanager
     def working(self):
@@ -226,15 +215,16 @@ class CupyEngine(ArrayEngine):
             self.xp.cuda.get_current_stream().synchronize()
         return prepared
 
-    def gather(self, blocks, n_repeats):
-        """Blocks of repeats, drawn one by one on the host, as one block on the device."""
+    def draw_whole(self, perturbation):
+        """All repeats as one block on the device, drawn on the host some at a time."""
         with self.xp.cuda.Device(self.device_id):
             whole, first = None, 0
-            for block in blocks:
+            for block in perturbation.blocks(memory_budget(GATHERED_BLOCK)):
                 if isinstance(block, ImplicitBlock):
                     return self.prepare(block)
                 if whole is None:
-                    whole = self.xp.empty((n_repeats, *block.weight.shape[1:]), np.float32)
+                    shape = (perturbation.n_repeats, *block.weight.shape[1:])
+                    whole = self.xp.empty(shape, np.float32)
                 self._set(whole[first : first + block.n_repeats], block.weight)
                 first += block.n_repeats
             return self.prepare(ExplicitBlock(whole, block.bias))
@@ -329,7 +319,7 @@ class CupyEngine(ArrayEngine):
         if launches or others:
             inputs = features, block, unperturbed
             self._measure_tiles(inputs, launches, scores, score_sums, others)
-        return Measurement(counts, score_sums if so_far is None else score_sums + so_far)
+        return Measured([], counts, score_sums if so_far is None else score_sums + so_far)
 
     def _launch_implicit(self, unperturbed, block, launches):
         logits, norms = self.xp.ascontiguousarray(unperturbed.logits), unperturbed.norms

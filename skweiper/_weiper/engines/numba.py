@@ -14,9 +14,10 @@ import numpy as np
 from skweiper._support.row_products import FEW_AT_ONCE, products_of_few
 from skweiper._support.rows import row_slices
 from skweiper._weiper.density import with_floor
+from skweiper._weiper.engines.contract import Measured
 from skweiper._weiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
 from skweiper._weiper.engines.numba_divergence import divergences
-from skweiper._weiper.engines.numpy import Measurement, NumpyEngine, add_over_repeats
+from skweiper._weiper.engines.numpy import NumpyEngine, add_over_repeats
 from skweiper._weiper.perturbation import ImplicitBlock
 
 FEW_CLASSES = 128
@@ -358,7 +359,7 @@ class NumbaEngine(NumpyEngine):
         measure = self._measure_sums if isinstance(block, ImplicitBlock) else self._measure_products
         score_sums[~is_msp] = measure(features, block, targets, others, other_sums, unperturbed)
         score_sums[is_msp] = msp_sums if is_msp.any() else 0.0
-        return Measurement(_split(counts, sizes), score_sums)
+        return Measured([], _split(counts, sizes), score_sums)
 
     def _measure_padded(self, features, block, logit_bins, scores, score_sums):
         """`measure` with rows of zeros behind: vectors and what is left of them round otherwise."""
@@ -366,8 +367,8 @@ class NumbaEngine(NumpyEngine):
         padded = np.pad(features, ((0, missing), (0, 0)))
         so_far = np.pad(score_sums, ((0, 0), (0, missing)))
         measured = self.measure(padded, block, logit_bins, scores, None, so_far)
-        counts = [each[:n_samples] for each in measured.counts]
-        return Measurement(counts, measured.score_sums[:, :n_samples])
+        counts = [each[:n_samples] for each in measured.logit_counts]
+        return Measured([], counts, measured.score_sums[:, :n_samples])
 
     def _measure_sums(self, features, block, targets, scores, score_sums, unperturbed):
         """Fill the targets from an implicit block; return the sums of the further scores."""

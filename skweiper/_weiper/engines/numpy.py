@@ -1,17 +1,17 @@
-"""The reference engine, and the default without numba: NumPy, in tiles that stay in cache."""
+"""The default engine without numba: NumPy, in tiles that stay in cache."""
 
 from contextlib import contextmanager, suppress
 from copy import copy
 from functools import cached_property
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
 import numpy as np
 
-from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.memory import UNSHARED_TILES, memory_budget, rows_within
 from skweiper._support.row_products import FEW_AT_ONCE, products_of_few, row_products
 from skweiper._support.rows import row_slices
 from skweiper._weiper.density import smoothed_density, symmetric_kl
+from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
 from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
@@ -24,37 +24,6 @@ TILE_BYTES = 2**21
 each other: each of NumPy's calls ends by asking for the interpreter's lock."""
 TILES_PER_THREAD = 6
 """A tile, three times its size to find its bins, and what a logit score needs."""
-SHARE_OF_TILES = 1 / 8
-"""Of the memory budget, where nobody says how much of it is left."""
-
-
-class Measurement(NamedTuple):
-    """What an engine measures on some rows of perturbed logits.
-
-    Attributes
-    ----------
-    counts : list of ndarray of shape (n_samples, n_bins), int32
-        For each of the requested bins, the histogram of each sample's perturbed logits.
-    score_sums : ndarray of shape (n_scores, n_samples), float64
-        Sum over the repeats of each requested logit score.
-    """
-
-    counts: list
-    score_sums: np.ndarray
-
-
-class Unperturbed(NamedTuple):
-    """What an implicit block needs of the features; it outlives them between two passes.
-
-    Attributes
-    ----------
-    logits : ndarray of shape (n_samples, n_classes), float32
-    norms : ndarray of shape (n_samples,), float32
-        Euclidean lengths of the features.
-    """
-
-    logits: np.ndarray
-    norms: np.ndarray
 
 
 class Workspace:
@@ -78,7 +47,7 @@ class Workspace:
         return np.empty(len(self.values), np.intp)
 
 
-class NumpyEngine:
+class NumpyEngine(Engine):
     """Histograms, ranges and averaged logit scores of perturbed logits, in NumPy.
 
     All methods take float32 C-contiguous features of shape (n_samples, n_features). Several threads
@@ -86,16 +55,14 @@ class NumpyEngine:
     """
 
     name = "numpy"
-    xp = np
     product_bytes = 2**21
     """Bytes of a tile that is a matrix product."""
 
     def __init__(self):
         self._idle_workspaces = SimpleQueue()
-        self._bytes_per_thread = int(SHARE_OF_TILES * memory_budget())
+        self._bytes_per_thread = memory_budget(UNSHARED_TILES)
 
     def within(self, bytes_per_thread):
-        """This engine, its tiles and their temporaries within so many bytes in each thread."""
         engine = copy(self)
         engine._bytes_per_thread = bytes_per_thread
         return engine
@@ -121,27 +88,7 @@ class NumpyEngine:
             return ImplicitBlock(block.weight, block.bias, np.asfortranarray(block.offsets))
         return block
 
-    def load(self, source, rows):
-        """A slice of the rows of `FeatureRows` as finite float32 features, not to be written."""
-        return source.load(rows)
-
-    def to_host(self, array):
-        """An array of this engine as a NumPy array."""
-        return array
-
     def histogram(self, values, bins):
-        """Histogram of each row.
-
-        Parameters
-        ----------
-        values : ndarray of shape (n_samples, n_values), float32
-        bins : Bins
-
-        Returns
-        -------
-        ndarray of shape (n_samples, bins.n_bins), int32
-            Values outside the bins are counted nowhere.
-        """
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
         most = self._tile_bytes(TILE_BYTES)
         rows = rows_within(most, FLOAT32_BYTES * values.shape[1], values.shape[0])
@@ -151,30 +98,11 @@ class NumpyEngine:
         return counts
 
     def unperturbed(self, features, block):
-        """Unperturbed logits and norms; None for an explicit block, which has no use for them.
-
-        Returns
-        -------
-        Unperturbed or None
-        """
         if not isinstance(block, ImplicitBlock):
             return None
         return Unperturbed(block_logits(features, block), feature_norms(features))
 
     def logit_range(self, features, block, unperturbed=None):
-        """Smallest and largest perturbed logit over all samples and repeats of the block.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n_samples, n_features), float32
-        block : ImplicitBlock or ExplicitBlock
-        unperturbed : Unperturbed or None
-            Of these features, where it is known.
-
-        Returns
-        -------
-        (float, float)
-        """
         if isinstance(block, ImplicitBlock):
             return implicit_logit_range(unperturbed or self.unperturbed(features, block), block)
         low, high = np.inf, -np.inf
@@ -183,25 +111,6 @@ class NumpyEngine:
         return low, high
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
-        """Histograms and summed logit scores of the perturbed logits of each sample.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n_samples, n_features), float32
-        block : ImplicitBlock or ExplicitBlock
-        logit_bins : sequence of Bins
-        scores : sequence of str or callable
-            Logit scores as `skweiper.scores.logit_score` takes them.
-        unperturbed : Unperturbed or None
-            Of these features, where it is known.
-        so_far : ndarray of shape (n_scores, n_samples) or None
-            Score sums of the repeats before this block's, to go on from: added up block by block
-            they would round otherwise.
-
-        Returns
-        -------
-        Measurement
-        """
         n_samples = features.shape[0]
         counts = [np.zeros((n_samples, bins.n_bins), np.int32) for bins in logit_bins]
         score_sums = np.zeros((len(scores), n_samples)) if so_far is None else so_far.copy()
@@ -210,34 +119,12 @@ class NumpyEngine:
                 add_histogram(total[rows], tile, bins, workspace)
             for total, score in zip(score_sums, scores, strict=True):
                 add_over_repeats(total[rows], score, tile, workspace)
-        return Measurement(counts, score_sums)
+        return Measured([], counts, score_sums)
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
-        """Divergence of each sample's smoothed density from the training density.
-
-        Parameters
-        ----------
-        counts : ndarray of shape (n_samples, n_bins), int32
-        n_values : int
-            Values behind each row of counts, those outside all bins included.
-        window : int
-            Bins to smooth over.
-        training_density : ndarray of shape (n_bins,)
-        epsilon : float
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64, in nats, as `skweiper._weiper.density.symmetric_kl`
-        """
         return symmetric_kl(training_density, smoothed_density(counts, n_values, window), epsilon)
 
     def perturbed_logits(self, features, block):
-        """The perturbed logits themselves.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, block.n_repeats, block.n_classes), float32
-        """
         logits = np.empty((features.shape[0], block.n_repeats, block.n_classes), np.float32)
         self._writer(features, block)(logits, slice(None), slice(None))
         return logits

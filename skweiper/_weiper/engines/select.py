@@ -77,7 +77,7 @@ def select_engine(engine="auto", device="auto", X=None):
     Returns
     -------
     Engine
-        An object with the methods that `skweiper._weiper.engines` names.
+        As `skweiper._weiper.engines.contract` has it.
     """
     on_device = is_device_array(X)
     if device == "cpu" and on_device:

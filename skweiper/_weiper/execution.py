@@ -1,0 +1,123 @@
+"""Where a perturbation is computed: its blocks kept or drawn again, its rows in chunks."""
+
+from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
+from skweiper._support.rows import row_slices
+
+CHUNK_ROWS = 512
+"""Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
+BYTES_PER_FEATURE = 16  # float32 values, the source's own copy, a finite mask
+BYTES_PER_LOGIT = 12
+BYTES_PER_BIN = 64  # integer counts, and the float64 temporaries of the divergence
+
+
+class Execution:
+    """One perturbation on one engine.
+
+    A perturbation that fits its share of the memory is drawn once and kept between calls; a
+    larger one is drawn again, block by block, in every pass.
+
+    Parameters
+    ----------
+    perturbation : Perturbation
+    engine : Engine
+        Its sizes of tiles and chunks, taken from the memory that was free when it was made, stay:
+        scoring twice gives the same bits.
+    """
+
+    def __init__(self, perturbation, engine):
+        self.perturbation = perturbation
+        self.first_engine = engine
+        self._kept_block = None
+
+    @property
+    def engine(self):
+        """The engine, its tiles within what this call may use of the memory."""
+        n_bytes, engine = self.perturbation.nbytes, self.first_engine
+        return engine.within(engine.tile_bytes_per_thread(n_bytes, self.plan().n_threads))
+
+    def plan(self):
+        """How much of a pass may be in memory at once, as the memory is now."""
+        return self.first_engine.plan(self.perturbation.nbytes)
+
+    def holds_block(self):
+        """Whether a drawn perturbation is kept."""
+        return self._kept_block is not None
+
+    def forget(self):
+        """Forget the kept block, as where its device is lost."""
+        self._kept_block = None
+
+    def whole_block(self):
+        """All repeats as one block; None where they do not fit and come as `streamed_blocks`."""
+        block = self._kept_block  # read once: another thread may replace or forget it
+        if not self.first_engine.fits(self.perturbation.nbytes, block is not None):
+            return None
+        if block is None:
+            try:
+                block = self._kept_block = self.first_engine.draw_whole(self.perturbation)
+            except self.first_engine.out_of_memory:  # what was free may be gone by now
+                return None
+        return block
+
+    def streamed_blocks(self):
+        """Yield all repeats, drawn again, some at a time."""
+        most = self.first_engine.streamed_bytes(self.perturbation.nbytes)
+        return map(self.first_engine.prepare, self.perturbation.blocks(most))
+
+    def blocks(self):
+        """The whole block alone, or the streamed ones."""
+        block = self.whole_block()
+        return self.streamed_blocks() if block is None else [block]
+
+    def parts(self, n_rows, n_bins=0, most=CHUNK_ROWS):
+        """Slices of rows whose chunks, one per thread, fit their share of the memory."""
+        head, projection = self.perturbation.head, self.perturbation.projection
+        if n_rows <= FEW_ROWS and projection != "implicit":
+            most = FEW_AT_ONCE
+        bytes_per_row = (
+            BYTES_PER_FEATURE * head.n_features
+            + BYTES_PER_LOGIT * head.n_classes
+            + BYTES_PER_BIN * n_bins
+        )
+        n_logits = self.perturbation.n_logits
+        engine, plan = self.first_engine, self.plan()
+        return row_slices(n_rows, engine.chunk_rows(plan, n_rows, bytes_per_row, n_logits, most))
+
+    def map(self, work, items):
+        """`work(item)` for every item, in order, by threads or streams."""
+        try:
+            yield from self.first_engine.map(work, items, self.plan().n_threads)
+        except self.first_engine.device_errors:
+            self.forget()
+            raise
+
+
+class LastExecution:
+    """The execution of the last call, used again for the same perturbation and engine.
+
+    Pickling or copying it gives an empty one: draws are rebuilt from their seed.
+    """
+
+    def __init__(self):
+        self.execution = None
+
+    def __reduce__(self):
+        return LastExecution, ()
+
+    def of(self, perturbation, engine):
+        """The execution of a perturbation on an engine of this name.
+
+        Parameters
+        ----------
+        perturbation : Perturbation
+        engine : Engine
+
+        Returns
+        -------
+        Execution
+        """
+        last = self.execution  # read once: another thread may replace it
+        is_same = last is not None and last.perturbation is perturbation
+        if not (is_same and last.first_engine.name == engine.name):
+            last = self.execution = Execution(perturbation, engine)
+        return last
