@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.memory import SHAPER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.quantile import pooled_quantile
 from skweiper._support.rows import FeatureRows, row_slices
@@ -140,14 +140,10 @@ def _result_dtype(X):
 
 
 def _chunks(rows, dtype):
-    """Yield (slice, features) of consecutive rows that fit a quarter of the memory budget."""
-    budget = memory_budget() // 4
-    n_rows = rows_within(budget, BYTES_PER_VALUE * rows.n_features, len(rows))
-    for part in row_slices(len(rows), n_rows):
-        if rows.is_on_device:
-            yield part, FeatureRows(rows.raw(part).get()).load(slice(None), dtype=dtype)
-        else:
-            yield part, rows.load(part, dtype=dtype)
+    """Yield (slice, features) of consecutive rows that fit their share of the memory."""
+    bytes_per_row = BYTES_PER_VALUE * rows.n_features
+    n_rows = rows_within(memory_budget(SHAPER_CHUNKS), bytes_per_row, len(rows))
+    return rows.chunks(row_slices(len(rows), n_rows), dtype)
 
 
 class ReAct(FeatureShaper):

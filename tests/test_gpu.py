@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skweiper._support.memory import LARGEST_DEVICE_TILE, N_STREAMS, device_shares
 from skweiper._support.validation import is_device_array
@@ -20,8 +21,10 @@ from skweiper._weiper.engines.cupy import histogram_copies, lanes_per_repeat
 from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.engines.select import select_engine
 from skweiper._weiper.perturbation import Perturbation
+from skweiper.baselines import MahalanobisDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.head import check_head
+from skweiper.shaping import ReAct
 from skweiper.space import WeiPerTransformer
 
 
@@ -106,6 +109,19 @@ def test_an_estimator_on_the_cpu_refuses_device_arrays():
     weight, X, _ = make_problem()
     with pytest.raises(TypeError, match=r"X\.get\(\)"):
         WeiPerTransformer(weight).fit(X.view(DeviceArray))
+
+
+@pytest.mark.parametrize("estimator", [ReAct(), MahalanobisDetector()], ids=str)
+def test_a_bad_value_on_a_device_is_named_by_its_row_of_x(estimator):
+    weight, X, _ = make_problem()
+    y = np.ones(len(X))
+    y[:10] = -1
+    X = X.copy()
+    X[25, 2] = np.nan
+    if hasattr(estimator, "weight"):
+        estimator = clone(estimator).set_params(weight=weight)
+    with pytest.raises(ValueError, match="NaN at row 25, column 2"):
+        estimator.fit(X.view(DeviceArray), y)
 
 
 def test_device_arrays_of_other_libraries_need_cupy(monkeypatch):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skweiper._support.validation import check_finite, is_device_array
+from skweiper._support.validation import as_host, check_finite, is_device_array
 
 
 def row_slices(n_rows, chunk_rows):
@@ -62,7 +62,21 @@ class FeatureRows:
                 "X is on the GPU, but this computes on the CPU. Pass a copy in host memory, "
                 "X.get() for CuPy."
             )
-        source = self.raw(rows)
+        return self._checked(self.raw(rows), rows, dtype)
+
+    def chunks(self, parts, dtype=np.float64):
+        """Yield (slice, its rows in host memory as `load` gives them) for consecutive slices.
+
+        Rows on a GPU are copied, slice by slice.
+        """
+        for part in parts:
+            yield part, self.load_copied(part, dtype)
+
+    def load_copied(self, rows, dtype=np.float64):
+        """`load`, from a GPU too."""
+        return self._checked(as_host(self.raw(rows)), rows, dtype)
+
+    def _checked(self, source, rows, dtype):
         with np.errstate(over="ignore"):  # an overflow is reported by check_finite, with its place
             chunk = np.ascontiguousarray(source, dtype=dtype)
         all_rows = range(len(self)) if self.row_index is None else self.row_index

@@ -2,39 +2,35 @@
 
 import numpy as np
 
-from skweiper._support.memory import memory_budget, rows_within
+from skweiper._support.memory import PEER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import StrOptions
-from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._support.rows import row_slices
 from skweiper._support.threads import available_threads, map_in_order
 from skweiper.base import BaseDetector
 from skweiper.head import check_head
 
 BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
+COPIES_OF_FEATURES = 3
+COPIES_OF_LOGITS = 5
+"""Arrays of a row's features, and of its logits or its distances to classes, at the same time."""
 LEAST_VALUES = 2**18
 """Numbers of a chunk, below which starting threads costs more than they save."""
 
 
 def chunk_slices(n_rows, values_per_row, n_threads=1):
     """Slices of rows that hold about `values_per_row` float64 numbers each; those of all threads
-    together within a quarter of the memory budget."""
-    budget = memory_budget() // 4 // n_threads
+    together within their share of the memory."""
+    budget = memory_budget(PEER_CHUNKS) // n_threads
     fair_share = max(-(-n_rows // n_threads), LEAST_VALUES // values_per_row)
     most = max(1, min(n_rows, fair_share))
     return row_slices(n_rows, rows_within(budget, BYTES_PER_VALUE * values_per_row, most))
-
-
-def load_chunk(rows, part, dtype=np.float64):
-    """Features of a slice of `FeatureRows` on the host."""
-    if rows.is_on_device:
-        return FeatureRows(rows.raw(part).get()).load(slice(None), dtype=dtype)
-    return rows.load(part, dtype=dtype)
 
 
 class PeerDetector(BaseDetector):
     """A detector whose score of a row depends on that row and on fitted state only.
 
     A subclass defines `_learn(rows, labels)`, `_score_features(features)` of a float64 chunk, and
-    `_values_per_row` if a row needs more numbers than its features.
+    `_n_relations` if a row needs more numbers than its features and classes.
     """
 
     def _fit(self, rows, labels):
@@ -45,13 +41,20 @@ class PeerDetector(BaseDetector):
         """Methods without a training statistic learn nothing."""
 
     @property
+    def _n_relations(self):
+        """Numbers that a row is compared by, beside its features and classes."""
+        return 0
+
+    @property
     def _values_per_row(self):
-        return self.n_features_in_
+        head, classes = getattr(self, "head_", None), getattr(self, "classes_", ())
+        n_classes = max(0 if head is None else head.n_classes, len(classes))
+        of_features = COPIES_OF_FEATURES * self.n_features_in_
+        return of_features + COPIES_OF_LOGITS * n_classes + self._n_relations
 
     def _chunks(self, rows):
         """Yield (slice, features) of consecutive rows."""
-        for part in chunk_slices(len(rows), self._values_per_row):
-            yield part, load_chunk(rows, part)
+        return rows.chunks(chunk_slices(len(rows), self._values_per_row))
 
     @property
     def _n_threads(self):
@@ -63,7 +66,7 @@ class PeerDetector(BaseDetector):
         n_threads = self._n_threads
         parts = chunk_slices(len(rows), self._values_per_row, n_threads)
         return np.concatenate(
-            list(map_in_order(lambda part: work(load_chunk(rows, part)), parts, n_threads))
+            list(map_in_order(lambda part: work(rows.load_copied(part)), parts, n_threads))
         )
 
     def _score(self, rows):
@@ -76,10 +79,6 @@ class HeadDetector(PeerDetector):
     def _fit(self, rows, labels):
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
         return super()._fit(rows, labels)
-
-    @property
-    def _values_per_row(self):
-        return self.n_features_in_ + self.head_.n_classes
 
 
 class ClassDetector(HeadDetector):
@@ -98,6 +97,18 @@ class ClassDetector(HeadDetector):
 
     def _predicted_class(self, features):
         return self.head_.logits(features).argmax(axis=1)
+
+
+class MembersDetector(ClassDetector):
+    """A detector that learns each class from the rows that the head assigns to it."""
+
+    def _members(self, rows, labels):
+        """Class of each row; with labels="y", -1 where the head predicts another."""
+        predicted = self._map_rows(rows, self._predicted_class)
+        if self.labels == "head":
+            return predicted
+        truth = self._class_labels(rows, labels)
+        return correct_members(truth, predicted, self.head_.n_classes)
 
 
 def required_labels(labels, name):

@@ -4,10 +4,12 @@ from numbers import Real
 
 import numpy as np
 
-from skweiper._support.parameters import Interval
-from skweiper.baselines.base import HeadDetector
-from skweiper.baselines.moments import class_means
-from skweiper.head import Head
+from skweiper._support.parameters import Interval, validate_parameter_constraints
+from skweiper._support.rows import FeatureRows
+from skweiper._support.validation import check_feature_matrix, inlier_rows
+from skweiper.baselines.base import HeadDetector, chunk_slices
+from skweiper.baselines.moments import overall_mean
+from skweiper.head import Head, check_head
 from skweiper.scores import energy
 
 
@@ -83,7 +85,14 @@ def dice_weight(weight, X, y=None, *, percentile=90):
             "dice_weight needs the weight of the final layer, got None. Without one there is "
             "nothing to drop."
         )
-    return DICEDetector(weight, percentile=percentile).fit(X, y).sparse_head_.weight
+    constraints = {"percentile": DICEDetector._parameter_constraints["percentile"]}
+    parameters = {"percentile": percentile}
+    validate_parameter_constraints(constraints, parameters, caller_name="dice_weight")
+    X = check_feature_matrix(X, "dice_weight")
+    rows = FeatureRows.where(X, inlier_rows(X, y))
+    head = check_head(weight, None, rows.n_features)
+    chunks = rows.chunks(chunk_slices(len(rows), rows.n_features))
+    return sparse_weight(head.matrix, overall_mean(chunks, len(rows)), percentile)
 
 
 class DICEDetector(HeadDetector):
@@ -134,8 +143,7 @@ class DICEDetector(HeadDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        everyone = np.zeros(len(rows), dtype=np.intp)
-        mean = class_means(self._chunks(rows), everyone, 1)[0][0]
+        mean = overall_mean(self._chunks(rows), len(rows))
         weight = sparse_weight(self.head_.matrix, mean, self.percentile)
         self.sparse_head_ = Head(weight, self.head_.bias)
 

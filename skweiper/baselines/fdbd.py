@@ -3,7 +3,7 @@
 import numpy as np
 
 from skweiper.baselines.base import HeadDetector
-from skweiper.baselines.moments import class_means, squared_distances
+from skweiper.baselines.moments import overall_mean, squared_distances
 
 
 class FDBDDetector(HeadDetector):
@@ -48,12 +48,7 @@ class FDBDDetector(HeadDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        everyone = np.zeros(len(rows), dtype=np.intp)
-        self.mean_ = class_means(self._chunks(rows), everyone, 1)[0][0]
-
-    @property
-    def _values_per_row(self):
-        return 3 * self.n_features_in_ + 4 * self.head_.n_classes
+        self.mean_ = overall_mean(self._chunks(rows), len(rows))
 
     def _score_features(self, features):
         logits = self.head_.logits(features)

@@ -60,10 +60,6 @@ class KLMatchingDetector(ClassDetector):
     def _probabilities(self, features):
         return softmax(self.head_.logits(features))
 
-    @property
-    def _values_per_row(self):
-        return self.n_features_in_ + 3 * self.head_.n_classes
-
     def _score_features(self, features):
         probabilities = self._probabilities(features)
         cross = -row_products(probabilities, log_of(self.templates_))

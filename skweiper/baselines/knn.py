@@ -62,6 +62,10 @@ class KNNDetector(PeerDetector):
         self.neighbors_ = NearestNeighbors(n_neighbors=self.n_neighbors_, algorithm="brute")
         self.neighbors_.fit(self.bank_)
 
+    @property
+    def _n_relations(self):
+        return self.n_neighbors
+
     def _score_features(self, features):
         directions = normalize(features).astype(np.float32)
         farthest = self.neighbors_.kneighbors(directions, return_distance=False)[:, -1]
@@ -72,7 +76,3 @@ class KNNDetector(PeerDetector):
     @property
     def _n_threads(self):
         return 1  # scikit-learn's search has threads of its own
-
-    @property
-    def _values_per_row(self):
-        return 3 * self.n_features_in_ + self.n_neighbors

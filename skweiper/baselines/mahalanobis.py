@@ -82,11 +82,6 @@ class MahalanobisDetector(ClassDetector):
         self.centre_ = self.means_.mean(axis=0)
         self.whitened_means_ = (self.means_ - self.centre_) @ self.whitening_
 
-    @property
-    def _values_per_row(self):
-        classes = len(self.classes_) if hasattr(self, "classes_") else 0
-        return 3 * self.n_features_in_ + max(self.head_.n_classes, classes)
-
     def _score_features(self, features):
         # Distances of centred vectors cancel less.
         whitened = row_products(features - self.centre_, self.whitening_.T)

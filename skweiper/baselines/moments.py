@@ -33,6 +33,17 @@ def class_means(chunks, members, n_classes):
     return sums / np.maximum(counts, 1)[:, None], counts
 
 
+def overall_mean(chunks, n_samples):
+    """Mean features of all rows, ndarray of shape (n_features,).
+
+    Parameters
+    ----------
+    chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+    n_samples : int
+    """
+    return class_means(chunks, np.zeros(n_samples, dtype=np.intp), 1)[0][0]
+
+
 def covariance_about(chunks, centre_of):
     """Mean outer product of the rows less their centres (maximum likelihood covariance).
 

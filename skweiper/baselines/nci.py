@@ -6,7 +6,7 @@ import numpy as np
 
 from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector
-from skweiper.baselines.moments import class_means
+from skweiper.baselines.moments import overall_mean
 
 
 class NCIDetector(HeadDetector):
@@ -58,12 +58,7 @@ class NCIDetector(HeadDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        everyone = np.zeros(len(rows), dtype=np.intp)
-        self.mean_ = class_means(self._chunks(rows), everyone, 1)[0][0]
-
-    @property
-    def _values_per_row(self):
-        return 3 * self.n_features_in_ + self.head_.n_classes
+        self.mean_ = overall_mean(self._chunks(rows), len(rows))
 
     def _score_features(self, features):
         predicted = self.head_.logits(features).argmax(axis=1)

@@ -66,9 +66,8 @@ class NNGuideDetector(HeadDetector):
             self.bank_[part] = normalize(features) * energies[:, None]
 
     @property
-    def _values_per_row(self):
-        bank = len(self.bank_) if hasattr(self, "bank_") else 0
-        return self.n_features_in_ + self.head_.n_classes + bank
+    def _n_relations(self):
+        return len(getattr(self, "bank_", ()))
 
     def _score_features(self, features):
         products = row_products(normalize(features).astype(np.float32), self.bank_)

@@ -7,14 +7,14 @@ from scipy.optimize import brentq
 from scipy.stats import weibull_min
 
 from skweiper._support.parameters import Interval
-from skweiper.baselines.base import ClassDetector, correct_members
+from skweiper.baselines.base import ClassDetector, MembersDetector
 from skweiper.baselines.moments import class_means, squared_distances
 
 STEEPEST_SHAPE = 1e6
 """A tail without spread has an infinite shape: the distribution function becomes a step."""
 
 
-class OpenMaxDetector(ClassDetector):
+class OpenMaxDetector(MembersDetector):
     """Detector by the probability of an unknown class (OpenMax).
 
     For each class, a Weibull distribution is fitted to the largest distances of its training
@@ -106,14 +106,6 @@ class OpenMaxDetector(ClassDetector):
             fitted = fit_weibull(tail - tail[0] + 1)
             self.tail_shape_[label], self.tail_scale_[label] = fitted
 
-    def _members(self, rows, labels):
-        """Class of each row; with y, -1 where the head predicts another."""
-        predicted = self._map_rows(rows, self._predicted_class)
-        if self.labels == "head":
-            return predicted
-        truth = self._class_labels(rows, labels)
-        return correct_members(truth, predicted, self.head_.n_classes)
-
     def _own_distances(self, rows, members):
         """Distance of each row's logits to the mean of its class."""
         distances = np.empty(len(rows))
@@ -121,10 +113,6 @@ class OpenMaxDetector(ClassDetector):
             difference = self.head_.logits(features) - self.mean_logits_[members[part]]
             distances[part] = np.linalg.norm(difference, axis=1)
         return distances
-
-    @property
-    def _values_per_row(self):
-        return self.n_features_in_ + 5 * self.head_.n_classes
 
     def _score_features(self, features):
         logits = self.head_.logits(features)

@@ -80,9 +80,8 @@ class RelationGraphDetector(HeadDetector):
             self.bank_probabilities_[part] = softmax(self.head_.logits(features))
 
     @property
-    def _values_per_row(self):
-        bank = len(self.bank_probabilities_) if hasattr(self, "bank_probabilities_") else 0
-        return self.n_features_in_ + self.head_.n_classes + bank
+    def _n_relations(self):
+        return len(getattr(self, "bank_", ()))
 
     def _score_features(self, features):
         relation = row_products(normalize(features).astype(np.float32), self.bank_)

@@ -4,7 +4,7 @@ import numpy as np
 
 from skweiper._support.row_products import row_products
 from skweiper.baselines.mahalanobis import MahalanobisDetector
-from skweiper.baselines.moments import class_means, covariance_about, whitening
+from skweiper.baselines.moments import covariance_about, overall_mean, whitening
 
 
 class RelativeMahalanobisDetector(MahalanobisDetector):
@@ -64,8 +64,7 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
 
     def _learn(self, rows, labels):
         super()._learn(rows, labels)
-        everyone = np.zeros(len(rows), dtype=np.intp)
-        self.background_mean_ = class_means(self._chunks(rows), everyone, 1)[0][0]
+        self.background_mean_ = overall_mean(self._chunks(rows), len(rows))
         covariance = covariance_about(self._chunks(rows), lambda part: self.background_mean_)
         self.background_whitening_ = whitening(covariance)
 

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from skweiper._support.parameters import StrOptions
-from skweiper.baselines.base import ClassDetector, correct_members
-from skweiper.baselines.moments import class_means
+from skweiper.baselines.base import ClassDetector, MembersDetector
+from skweiper.baselines.moments import class_means, overall_mean
 
 
 def inner_product(features, patterns):
@@ -30,7 +30,7 @@ METRICS = MappingProxyType(
 )
 
 
-class SHEDetector(ClassDetector):
+class SHEDetector(MembersDetector):
     """Detector by the simplified Hopfield energy (SHE).
 
     The score is the similarity to the mean training features of the class that the head
@@ -90,23 +90,10 @@ class SHEDetector(ClassDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        members = self._pattern_of(rows, labels)
+        members = self._members(rows, labels)
         self.patterns_, counts = class_means(self._chunks(rows), members, self.head_.n_classes)
         if not counts.all():
-            everyone = np.zeros(len(rows), dtype=np.intp)
-            self.patterns_[counts == 0] = class_means(self._chunks(rows), everyone, 1)[0]
-
-    def _pattern_of(self, rows, labels):
-        """Class whose pattern a row belongs to; with y, -1 where the head predicts another."""
-        predicted = self._map_rows(rows, self._predicted_class)
-        if self.labels == "head":
-            return predicted
-        truth = self._class_labels(rows, labels)
-        return correct_members(truth, predicted, self.head_.n_classes)
-
-    @property
-    def _values_per_row(self):
-        return 4 * self.n_features_in_ + self.head_.n_classes
+            self.patterns_[counts == 0] = overall_mean(self._chunks(rows), len(rows))
 
     def _score_features(self, features):
         patterns = self.patterns_[self._predicted_class(features)]

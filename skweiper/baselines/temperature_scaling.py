@@ -110,10 +110,6 @@ class TemperatureScalingDetector(HeadDetector):
             total += np.sum(logsumexp(logits, axis=1) - own)
         return total / len(rows)
 
-    @property
-    def _values_per_row(self):
-        return self.n_features_in_ + 4 * self.head_.n_classes
-
     def _score_features(self, features):
         return msp(self.head_.logits(features) / self.temperature_)
 
