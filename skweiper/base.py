@@ -6,10 +6,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 from skweiper._support.parameters import Interval, validate_parameter_constraints
-from skweiper._support.rows import FeatureRows
+from skweiper._support.rows import FeatureRows, checked_rows
 from skweiper._support.validation import (
     as_host,
     check_feature_matrix,
@@ -86,7 +85,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         ValueError
             Bad values or shapes, or values so large that a score overflows.
         """
-        return self._finite_scores(self._checked_rows(X))
+        scores = self._score(checked_rows(self, X))
+        check_scores(scores)
+        return scores
 
     def decision_function(self, X):
         """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
@@ -178,31 +179,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         NotFittedError
             `calibrate_p_values` was not called after `fit`.
         """
-        rows = self._checked_rows(X)
+        checked_rows(self, X)
         if not hasattr(self, "conformal_scores_"):
             raise NotFittedError(
                 f"This {type(self).__name__} has no calibration scores for p-values. Call "
                 "calibrate_p_values(X_id) with held-out in-distribution samples after fit."
             )
-        return conformal_p_values(self.conformal_scores_, self._finite_scores(rows))
-
-    def _checked_rows(self, X):
-        """The rows of X, checked against what fit saw."""
-        check_is_fitted(self)
-        X = check_feature_matrix(X, type(self).__name__)
-        check_width_and_names(self, X, reset=False)
-        return FeatureRows(X)
-
-    def _finite_scores(self, rows):
-        scores = self._score(rows)
-        if not np.isfinite(scores).all():
-            row = int(np.flatnonzero(~np.isfinite(scores))[0])
-            raise ValueError(
-                f"The score of row {row} of X is {scores[row]}: its features, its logits or their "
-                "exponentials overflow. Expected features of the scale that fit saw; remove the "
-                "row, or rescale the features and the head together."
-            )
-        return scores
+        return conformal_p_values(self.conformal_scores_, self.score_samples(X))
 
     def __getstate__(self):
         state = {name: as_host(value) for name, value in super().__getstate__().items()}
@@ -219,6 +202,22 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 stacklevel=2,
             )
         super().__setstate__(state)
+
+
+def check_scores(scores):
+    """Refuse scores that are not finite, naming the first of them.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+    """
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise ValueError(
+            f"The score of row {row} of X is {scores[row]}: its features, its logits or their "
+            "exponentials overflow. Expected features of the scale that fit saw; remove the "
+            "row, or rescale the features and the head together."
+        )
 
 
 def _major(version):

@@ -6,9 +6,10 @@ import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
 from skweiper._support.parameters import Interval, StrOptions
+from skweiper._support.rows import checked_rows
 from skweiper._weiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper._weiper.execution import LastExecution
-from skweiper._weiper.fitting import collect, fit, score
+from skweiper._weiper.fitting import collect, fit
 from skweiper._weiper.perturbation import PROJECTIONS, Perturbation
 from skweiper._weiper.rules import KLDTerms, rule_of
 from skweiper.base import BaseDetector
@@ -235,7 +236,8 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         return self._last_execution.of(self.perturbation_, engine)
 
     def _score(self, rows):
-        return score(rows, self._execution(rows), self.rule_, self.verbose)
+        rule = self.rule_
+        return collect(rows, self._execution(rows), rule.request, rule.scores, self.verbose)
 
     def _collect(self, rows, keep):
         """What a method of the learnt rule makes of all rows."""
@@ -256,7 +258,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             -(feature_divergence + lambda_1 logit_divergence - lambda_2 msp). Otherwise one
             column, the score.
         """
-        rows = self._checked_rows(X)
+        rows = checked_rows(self, X)
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         if self.rule_.rule.needs_ranges:
             terms = self._collect(rows, self.rule_.terms)
@@ -279,7 +281,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             `feature_range_` and `logit_range_`. A row sums to one less the share of values
             outside the training range.
         """
-        rows = self._checked_rows(X)
+        rows = checked_rows(self, X)
         if not self.rule_.rule.needs_ranges:
             raise ValueError(f"densities need score='kld', got score={self.rule_.rule.method!r}.")
         both = self._collect(rows, self.rule_.densities)

@@ -8,12 +8,11 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from skweiper._support.memory import SHAPER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.quantile import pooled_quantile
-from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._support.rows import FeatureRows, checked_rows, row_slices
 from skweiper._support.validation import (
     check_feature_matrix,
     check_width_and_names,
@@ -116,12 +115,10 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_features)
             float64 where X is, else float32.
         """
-        check_is_fitted(self)
-        X = check_feature_matrix(X, type(self).__name__)
-        check_width_and_names(self, X, reset=False)
-        dtype = _result_dtype(X)
-        shaped = np.empty(X.shape, dtype=dtype)
-        for part, features in _chunks(FeatureRows(X), dtype):
+        rows = checked_rows(self, X)
+        dtype = _result_dtype(rows.X)
+        shaped = np.empty(rows.X.shape, dtype=dtype)
+        for part, features in _chunks(rows, dtype):
             shaped[part] = self._shape(features)
         return shaped
 

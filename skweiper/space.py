@@ -5,7 +5,6 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skweiper._support.memory import (
     TRANSFORMED_BLOCK,
@@ -15,7 +14,7 @@ from skweiper._support.memory import (
 )
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
-from skweiper._support.rows import FeatureRows, row_slices
+from skweiper._support.rows import FeatureRows, checked_rows, row_slices
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.perturbation import FLOAT32_BYTES, PROJECTIONS, Perturbation
@@ -128,10 +127,8 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         ndarray of shape (n_samples, n_repeats * n_classes), float32
             Column i * n_classes + c is repeat i of class c.
         """
-        check_is_fitted(self)
-        X = check_feature_matrix(X, type(self).__name__)
-        check_width_and_names(self, X, reset=False)
-        return self._perturbed_logits(FeatureRows(X))
+        rows = checked_rows(self, X)
+        return self._perturbed_logits(rows)
 
     def _perturbed_logits(self, rows):
         engine, n_classes = NumpyEngine(), self.head_.n_classes

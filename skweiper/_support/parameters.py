@@ -7,4 +7,15 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-__all__ = ["HasMethods", "Interval", "StrOptions", "validate_parameter_constraints"]
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "validate_parameter_constraints",
+    "validate_params",
+]
+
+
+def validate_params(estimator):
+    """Check an estimator's parameters as its own `fit` does."""
+    estimator._validate_params()

@@ -3,8 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from skweiper._support.validation import as_host, check_finite, is_device_array
+from skweiper._support.validation import (
+    as_host,
+    check_feature_matrix,
+    check_finite,
+    check_width_and_names,
+    is_device_array,
+)
 
 
 def row_slices(n_rows, chunk_rows):
@@ -82,3 +89,21 @@ class FeatureRows:
         all_rows = range(len(self)) if self.row_index is None else self.row_index
         check_finite(chunk, source, all_rows[rows])
         return chunk
+
+
+def checked_rows(estimator, X):
+    """The rows of X, checked against what a fitted estimator saw.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    FeatureRows
+    """
+    check_is_fitted(estimator)
+    X = check_feature_matrix(X, type(estimator).__name__)
+    check_width_and_names(estimator, X, reset=False)
+    return FeatureRows(X)

@@ -83,15 +83,17 @@ def one_blas_thread():
 
 
 def map_in_order(work, items, n_threads):
-    """Yield `work(item)` for every item, in order, computed by `n_threads` threads.
+    """Iterator over `work(item)` for every item, in order, computed by `n_threads` threads.
 
     No more than `n_threads` + 1 results wait at any time, so memory does not grow with the number
-    of items. BLAS has one thread in each call, also where there is only one.
+    of items. Where there are several threads, BLAS has one in each of them.
     """
     if n_threads == 1 or len(items) == 1:
-        with one_blas_thread():
-            yield from map(work, items)
-        return
+        return map(work, items)
+    return _map_on_new_threads(work, items, n_threads)
+
+
+def _map_on_new_threads(work, items, n_threads):
     with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
         yield from map_on(pool, work, items, n_threads)
 

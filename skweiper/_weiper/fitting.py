@@ -54,21 +54,8 @@ def fit(rows, execution, rule, random_state, verbose=0):
     return Fitted(learnt, np.concatenate(list(execution.map(score_kept, kept))))
 
 
-def score(rows, execution, rule, verbose=0):
-    """Scores of rows by a learnt rule, ndarray of shape (n_samples,), float64.
-
-    Parameters
-    ----------
-    rows : FeatureRows
-    execution : Execution
-    rule : LearntKLD or LearntMeanScore
-    verbose : int
-    """
-    return collect(rows, execution, rule.request, rule.scores, verbose)
-
-
 def collect(rows, execution, request, keep, verbose=0):
-    """What `keep` makes of all rows' measurements on the host, concatenated.
+    """What `keep` makes of all rows' measurements on the host, such as their scores.
 
     Parameters
     ----------
@@ -76,7 +63,7 @@ def collect(rows, execution, request, keep, verbose=0):
     execution : Execution
     request : Request
     keep : callable(Measured, Engine)
-        A method of a learnt rule, from some rows' measurements to an ndarray of as many rows.
+        A method of a learnt rule such as `scores`, to an ndarray of as many rows.
     verbose : int
 
     Returns

@@ -119,7 +119,7 @@ def ablation(
     seeds = _checked_seeds(seeds)
     _check_studies(studies)
     base = base or {}
-    _check_names(base, "base", WeiPerDetector._get_param_names())
+    _check_names(base, "base", WeiPerDetector().get_params())
     template = WeiPerDetector(weight, bias).set_params(**base)
     settings = [("base", {})] + [(name, one) for name, all_ in studies.items() for one in all_]
     runs = [(study, changes, int(seed)) for study, changes in settings for seed in seeds]

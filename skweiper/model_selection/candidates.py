@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
+from skweiper._support.parameters import validate_params
 from skweiper._weiper.rules import KLDTerms, rule_of
 
 PASS_PARAMETERS = ("delta", "n_repeats", "projection", "random_state")
@@ -62,7 +63,7 @@ def grid_candidates(param_grid, template):
     complete = []
     for params in grid:
         complete.append({name: params.get(name, defaults[name]) for name in allowed})
-        trial.set_params(**complete[-1])._validate_params()
+        validate_params(trial.set_params(**complete[-1]))
     return grid, complete
 
 

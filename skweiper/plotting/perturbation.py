@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from skweiper._support.parameters import Interval, validate_parameter_constraints
+from skweiper._support.rows import checked_rows
 from skweiper._weiper.perturbation import draw_directions
 from skweiper.metrics import fpr_at_tpr
 from skweiper.plotting.axes import new_axes, weiper_inside
@@ -91,9 +92,7 @@ class PerturbationDisplay:
         constraints = {"n_perturbed": [Interval(Integral, 1, None, closed="left")]}
         given = {"n_perturbed": n_perturbed}
         validate_parameter_constraints(constraints, given, "PerturbationDisplay.from_estimator")
-        X_id, X_ood = (
-            detector._checked_rows(X).load(slice(None), np.float64) for X in (X_id, X_ood)
-        )
+        X_id, X_ood = (checked_rows(detector, X).load_copied(slice(None)) for X in (X_id, X_ood))
         logits_id, logits_ood = (X @ head.matrix.T + head.bias for X in (X_id, X_ood))
         predicted = logits_id.argmax(axis=1)
         X_first = X_id[predicted == chosen[0]]

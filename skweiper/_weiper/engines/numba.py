@@ -331,6 +331,12 @@ class NumbaEngine(NumpyEngine):
     name = "numba"
     product_bytes = 2**22
 
+    def prepare(self, block):
+        """A drawn block, its offsets class by class where the loops go over them so."""
+        if isinstance(block, ImplicitBlock) and block.n_classes <= FEW_CLASSES:
+            return ImplicitBlock(block.weight, block.bias, np.asfortranarray(block.offsets))
+        return block
+
     def histogram(self, values, bins):
         limits, sizes = _bins_table([bins])
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
@@ -356,9 +362,16 @@ class NumbaEngine(NumpyEngine):
         other_sums = score_sums[~is_msp]
         msp_sums = score_sums[is_msp][0] if is_msp.any() else np.zeros(0)
         targets = counts, msp_sums, limits, sizes
-        measure = self._measure_sums if isinstance(block, ImplicitBlock) else self._measure_products
-        score_sums[~is_msp] = measure(features, block, targets, others, other_sums, unperturbed)
-        score_sums[is_msp] = msp_sums if is_msp.any() else 0.0
+        if not isinstance(block, ImplicitBlock):
+            self._measure_products(features, block, targets, others, other_sums)
+        else:
+            unperturbed = unperturbed or self.unperturbed(features, block)
+            measure_implicit, offsets = implicit_kernel(block.offsets)
+            measure_implicit(counts, msp_sums, *unperturbed, offsets, limits, sizes)
+            if others:
+                rest = super().measure(features, block, (), others, unperturbed, other_sums)
+                other_sums = rest.score_sums
+        score_sums[~is_msp], score_sums[is_msp] = other_sums, msp_sums if is_msp.any() else 0.0
         return Measured([], _split(counts, sizes), score_sums)
 
     def _measure_padded(self, features, block, logit_bins, scores, score_sums):
@@ -370,18 +383,8 @@ class NumbaEngine(NumpyEngine):
         counts = [each[:n_samples] for each in measured.logit_counts]
         return Measured([], counts, measured.score_sums[:, :n_samples])
 
-    def _measure_sums(self, features, block, targets, scores, score_sums, unperturbed):
-        """Fill the targets from an implicit block; return the sums of the further scores."""
-        counts, msp_sums, limits, sizes = targets
-        unperturbed = unperturbed or self.unperturbed(features, block)
-        if len(sizes) or len(msp_sums):
-            _measure_implicit(counts, msp_sums, *unperturbed, block.offsets, limits, sizes)
-        if not scores:
-            return score_sums
-        return super().measure(features, block, (), scores, unperturbed, score_sums).score_sums
-
-    def _measure_products(self, features, block, targets, scores, score_sums, _):
-        """The same from an explicit block, in one pass over the tiles of the product."""
+    def _measure_products(self, features, block, targets, scores, score_sums):
+        """Add an explicit block's to the targets, in one pass over the tiles of the product."""
         counts, msp_sums, limits, sizes = targets
         for rows, products, workspace in self._product_tiles(features, block):
             if len(sizes) or len(msp_sums):
@@ -411,13 +414,11 @@ class NumbaEngine(NumpyEngine):
                     yield part, products, workspace
 
 
-def _measure_implicit(counts, msp_sums, logits, norms, offsets, limits, sizes):
-    """Choose the loop order by the number of classes."""
+def implicit_kernel(offsets):
+    """The loop order for so many classes, and the offsets as it reads them."""
     if offsets.shape[1] > FEW_CLASSES:
-        measure_over_classes(counts, msp_sums, logits, norms, offsets, limits, sizes)
-        return
-    by_class = np.ascontiguousarray(offsets.T)
-    measure_over_repeats(counts, msp_sums, logits, norms, by_class, limits, sizes)
+        return measure_over_classes, offsets
+    return measure_over_repeats, np.ascontiguousarray(offsets.T)
 
 
 def _bins_table(logit_bins):
