@@ -109,8 +109,9 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     Computation is in single precision and in chunks within scikit-learn's `working_memory`. On one
     machine and engine a row has one score, to the last bit, whatever rows stand beside it, in
     whatever order, chunks, threads or memory; with the explicit and random projections that holds
-    among calls of up to 64 rows, and beyond within 2e-6 of the scores' spread. Between machines,
-    engines and devices scores agree to single precision.
+    among calls of up to 64 rows, and beyond within 2e-6 of the scores' spread (more, for "kld",
+    where a value on the edge of a bin is counted beside it). Between machines, engines and devices
+    scores agree to single precision.
 
     What a fit used is kept with it: parameters changed by `set_params` afterwards take effect at
     the next `fit`; only `device`, `engine` and `verbose` act at once.

@@ -29,7 +29,7 @@ from skweiper.model_selection import (
     as_inlier_labels,
     train_validation_split_for_ood,
 )
-from skweiper.model_selection.sweep import GroupSpace
+from skweiper.model_selection.sweep import FittedGroup
 
 OOD_VALUE = 50.0
 
@@ -287,13 +287,13 @@ def test_converted_labels_keep_every_fit_free_of_ood_rows(labelled, convention, 
 def test_sweep_reads_no_ood_row_in_any_fit(labelled, cv, with_groups, monkeypatch):
     X, y, groups = labelled
     seen = []
-    learn = GroupSpace.__init__
+    learn = FittedGroup.__init__
 
     def counting(space, template, group, train):
         seen.append(int(np.sum(train.load(slice(None))[:, 0] == OOD_VALUE)))
         learn(space, template, group, train)
 
-    monkeypatch.setattr(GroupSpace, "__init__", counting)
+    monkeypatch.setattr(FittedGroup, "__init__", counting)
     grid = {"n_repeats": [2], "delta": [1.0, 2.0], "lambda_1": [0.1, 1]}
     weight = np.random.RandomState(1).standard_normal((3, 4))
     search = WeiPerDetectorCV(weight, param_grid=grid, cv=cv, random_state=0)

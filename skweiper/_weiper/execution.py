@@ -85,8 +85,13 @@ class Execution:
 
     def map(self, work, items):
         """`work(item)` for every item, in order, by threads or streams."""
+        engine = self.first_engine
+        done = engine.map(work, items, self.plan().n_threads)
+        return self._until_lost(done) if engine.device_errors else done
+
+    def _until_lost(self, done):
         try:
-            yield from self.first_engine.map(work, items, self.plan().n_threads)
+            yield from done
         except self.first_engine.device_errors:
             self.forget()
             raise

@@ -13,3 +13,6 @@ compiled_exact = numba.njit(nogil=True, cache=True, error_model="numpy", fastmat
 compiled_sum = numba.njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
 )
+# Copied into the callers before they are compiled, with their liberties: each compilation of a
+# function by itself costs a tenth of a second and more.
+inlined = numba.njit(nogil=True, error_model="numpy", inline="always")

@@ -6,15 +6,16 @@ perturbed logits.
 
 import numpy as np
 
-from skweiper._weiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum
+from skweiper._weiper.engines.numba_compilers import compiled_exact, compiled_sum, inlined
 
 LN_2 = float(np.log(2.0))
-MANTISSA_BITS = np.int64(52)
+MANTISSA_BITS = np.uint64(52)
 MANTISSA = np.int64(2**52 - 1)
 # As integers, the bits of the square root of 1/2, of 1, and of 2**52.
 SQRT_HALF = np.int64(np.float64(np.sqrt(0.5)).view(np.int64))
 ONE = np.int64(np.float64(1.0).view(np.int64))
-TWO_TO_52 = np.int64(np.float64(2.0**52).view(np.int64))
+TWO_TO_52 = np.float64(2.0**52).view(np.uint64)
+TWO_TO_52_AS_FLOAT = 2.0**52
 EXPONENT_BIAS = 2.0**52 + 1023.0
 
 
@@ -27,7 +28,10 @@ def log(x):
     """
     shifted = np.int64(np.float64(x).view(np.int64) + (ONE - SQRT_HALF))
     # An integer below 2**52 in the mantissa of 2**52 is a conversion to floating point.
-    exponent = np.int64((shifted >> MANTISSA_BITS) | TWO_TO_52).view(np.float64) - EXPONENT_BIAS
+    exponent = (
+        np.uint64((np.uint64(shifted) >> MANTISSA_BITS) | TWO_TO_52).view(np.float64)
+        - EXPONENT_BIAS
+    )
     m = np.int64((shifted & MANTISSA) + SQRT_HALF).view(np.float64)
     z = (m - 1.0) / (m + 1.0)
     w = z * z
@@ -38,36 +42,57 @@ def log(x):
     return exponent * LN_2 + 2.0 * z * (1.0 + w * (1 / 3 + w * series))
 
 
-@compiled
+@inlined
 def _sum_up(sums, counts, left):
     """Running sums of the counts, the outermost bins repeated; `left` of them before the first."""
-    total, last = 0.0, counts.shape[0] - 1
-    for j in range(sums.shape[0] - 1):
-        total += counts[min(max(j - left, 0), last)]
+    n_bins, total = counts.shape[0], np.int64(0)
+    for j in range(left):
+        total += counts[0]
+        sums[j + 1] = total
+    for b in range(n_bins):
+        total += counts[b]
+        sums[left + b + 1] = total
+    for j in range(left + n_bins, sums.shape[0] - 1):
+        total += counts[n_bins - 1]
         sums[j + 1] = total
 
 
-@compiled_sum
+@compiled_exact
+def _as_float(count):
+    """An integer from 0 to 2**52 as a float; vectorises, unlike a conversion."""
+    return np.uint64(np.uint64(count) | TWO_TO_52).view(np.float64) - TWO_TO_52_AS_FLOAT
+
+
+@inlined
 def _smooth_with_floor(density, sums, scale, epsilon):
     """Means over windows plus epsilon, from running sums; return their total."""
     window, total = sums.shape[0] - density.shape[0], 0.0
     for b in range(density.shape[0]):
-        value = (sums[b + window] - sums[b]) * scale + epsilon
+        value = _as_float(sums[b + window] - sums[b]) * scale + epsilon
         density[b] = value
         total += value
     return total
 
 
-@compiled_sum
+@inlined
 def _symmetric_kl(density, scale, training, log_training):
     total = 0.0
     for b in range(density.shape[0]):
-        q = np.float64(density[b] * scale)
+        q = density[b] * scale
         total += (q - training[b]) * (log(q) - log_training[b])
     return total
 
 
-@compiled
+@compiled_sum
+def _divergences(out, counts, n_values, left, training, log_training, epsilon, density, sums):
+    window = sums.shape[0] - density.shape[0]
+    for n in range(counts.shape[0]):
+        _sum_up(sums, counts[n], left)
+        total = _smooth_with_floor(density, sums, 1.0 / (window * n_values), epsilon)
+        # Rounding can leave a hair below zero where the densities agree.
+        out[n] = max(0.0, _symmetric_kl(density, 1.0 / total, training, log_training))
+
+
 def divergences(out, counts, n_values, window, training, epsilon):
     """Write `skweiper._weiper.density.symmetric_kl` of each row, smoothed, into `out`.
 
@@ -81,10 +106,6 @@ def divergences(out, counts, n_values, window, training, epsilon):
     epsilon : float
     """
     n_bins = counts.shape[1]
-    density, sums = np.empty(n_bins), np.zeros(n_bins + window)
-    log_training = np.log(training)
-    for n in range(counts.shape[0]):
-        _sum_up(sums, counts[n], (window - 1) // 2)
-        total = _smooth_with_floor(density, sums, 1.0 / (window * n_values), epsilon)
-        # Rounding can leave a hair below zero where the densities agree.
-        out[n] = max(0.0, _symmetric_kl(density, 1.0 / total, training, log_training))
+    density, sums = np.empty(n_bins), np.zeros(n_bins + window, np.int64)
+    left, log_training = (window - 1) // 2, np.log(training)
+    _divergences(out, counts, n_values, left, training, log_training, epsilon, density, sums)
