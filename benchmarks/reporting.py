@@ -3,9 +3,12 @@
 import json
 import os
 import platform
+from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 
 def problem(n_features, n_classes, n_samples):
@@ -54,13 +57,48 @@ def markdown_table(table):
     return "\n".join(lines)
 
 
+def processor():
+    """The processor's name, where the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def compiled_for():
+    """What numba compiles for: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES, or else this machine."""
+    if not find_spec("numba"):
+        return {}
+    import llvmlite
+    import numba
+    from numba.core.registry import cpu_target
+
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    sets = [title for title in ("avx2", "avx512f") if f"+{title}" in features.split(",")]
+    return {
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "numba_cpu": name or llvmlite.binding.get_host_cpu_name(),
+        "vector_instructions": " ".join(sets) or "the name's own",
+    }
+
+
+def blas_kernels():
+    """The processor whose kernels BLAS chose, such as Haswell or SkylakeX."""
+    chosen = {info["architecture"] for info in threadpool_info() if "architecture" in info}
+    return " ".join(sorted(chosen))
+
+
 def machine():
     """What the figures were measured on."""
     return {
+        "processor": processor(),
         "cpu_count": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "blas_kernels": blas_kernels(),
+        **compiled_for(),
     }
 
 
