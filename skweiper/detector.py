@@ -15,7 +15,6 @@ from skweiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper.head import check_head, head_from_classifier
 from skweiper.passes import BlockCache, PerturbedSpace, Request, measured_chunks, value_ranges
 from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
-from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
 from skweiper.statistics import MeanDensity
 
@@ -31,7 +30,7 @@ class KLDTerms(NamedTuple):
     msp: np.ndarray
 
 
-class WeiPerDetector(HasScoreParameter, BaseDetector):
+class WeiPerDetector(BaseDetector):
     r"""Out-of-distribution detector by weight perturbations of class projections (WeiPer).
 
     The rows of a classifier's final layer are perturbed `n_repeats` times,
@@ -47,13 +46,12 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         scikit-learn's `coef_`). None: X already holds logits.
     bias : array-like of shape (n_classes,), default=None
         Bias of the final layer. None means zeros. It is not perturbed.
-    score : {"kld", "msp", "max_logit", "energy", "entropy", "gen"} or callable, default="kld"
+    method : {"kld", "msp", "max_logit", "energy", "entropy", "gen"} or callable, default="kld"
         "kld" is WeiPer+KLD: minus the divergence of the sample's densities from training, plus
         the mean maximum softmax probability. Any other name, or a callable from logits of shape
         (..., n_classes) to scores of shape (...), higher = more in-distribution, is averaged
         over the perturbed logits; `functools.partial` sets its options, as in
-        `partial(skweiper.scores.energy, temperature=2)`. Read it by `get_params()["score"]`:
-        `detector.score(X, y)` is, as everywhere in scikit-learn, a method (here, the AUROC).
+        `partial(skweiper.scores.energy, temperature=2)`.
     projection : {"implicit", "explicit", "random"}, default="implicit"
         "explicit" draws the directions and multiplies, as published: cost
         O(n_repeats n_classes n_features) per sample. "implicit" draws from the distribution
@@ -134,7 +132,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     _parameter_constraints = {
         **BaseDetector._parameter_constraints,
-        "score": [StrOptions({"kld", *LOGIT_SCORES}), callable],
+        "method": [StrOptions({"kld", *LOGIT_SCORES}), callable],
         "projection": [StrOptions(set(PROJECTIONS))],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "delta": [Interval(Real, 0, None, closed="left")],
@@ -156,7 +154,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         weight=None,
         bias=None,
         *,
-        score="kld",
+        method="kld",
         projection="implicit",
         n_repeats=100,
         delta=2.0,
@@ -175,7 +173,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     ):
         self.weight = weight
         self.bias = bias
-        self.score = score
+        self.method = method
         self.projection = projection
         self.n_repeats = n_repeats
         self.delta = delta
@@ -232,7 +230,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             seed=draw_seed(random_state),
         )
         self._block_cache = BlockCache()
-        for name in LEARNT_DENSITIES:  # of an earlier fit, with another score
+        for name in LEARNT_DENSITIES:  # of an earlier fit, with another method
             vars(self).pop(name, None)
 
     def _learn_ranges(self, rows, space):
@@ -297,7 +295,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         if self._uses_densities:
             terms = self._map_rows(rows, lambda *args: np.stack(self._terms(*args), axis=1))
             return pd.DataFrame(terms, columns=KLDTerms._fields, index=index)
-        name = self._score_parameter if isinstance(self._score_parameter, str) else "score"
+        name = self.method if isinstance(self.method, str) else "score"
         return pd.DataFrame({name: self._score(rows)}, index=index)
 
     def densities(self, X):
@@ -316,7 +314,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         """
         rows = self._checked_rows(X)
         if not self._uses_densities:
-            raise ValueError(f"densities need score='kld', got score={self._score_parameter!r}.")
+            raise ValueError(f"densities need method='kld', got method={self.method!r}.")
         both = self._map_rows(rows, lambda *args: np.stack(self._densities(*args), axis=1))
         return Bunch(feature=both[:, 0], logit=both[:, 1])
 
@@ -334,7 +332,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     @property
     def _uses_densities(self):
-        return isinstance(self._score_parameter, str) and self._score_parameter == "kld"
+        return isinstance(self.method, str) and self.method == "kld"
 
     def _space(self, rows):
         engine = select_engine(self.engine, self.device, rows.X)
@@ -342,7 +340,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     def _request(self):
         if not self._uses_densities:
-            return Request(scores=(self._score_parameter,))
+            return Request(scores=(self.method,))
         return Request(
             feature_bins=(bins_over(self.feature_range_, self.n_bins),),
             logit_bins=(bins_over(self.logit_range_, self.n_bins),),
@@ -354,7 +352,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         if self._uses_densities and n_learnt != self.n_bins:
             raise ValueError(
                 f"score='kld' with n_bins={self.n_bins} needs densities of as many bins, but fit "
-                f"learnt {n_learnt} bins: score or n_bins were changed since. Call fit again."
+                f"learnt {n_learnt} bins: method or n_bins were changed since. Call fit again."
             )
 
     def _map_rows(self, rows, finish):

@@ -9,7 +9,7 @@ from sklearn.model_selection import ParameterGrid
 PASS_PARAMETERS = ("delta", "n_repeats", "projection", "random_state")
 """Each distinct combination of these takes a pass over the data of its own."""
 DOWNSTREAM_PARAMETERS = (
-    "score",
+    "method",
     "n_bins",
     "smoothing",
     "smoothing_perturbed",
@@ -95,7 +95,7 @@ class PassGroup:
             [(p["n_bins"], p["smoothing_perturbed"], p["epsilon_perturbed"]) for p in kld]
         )
         self.score_index, self.scores = _numbers(
-            ["msp" if uses_kld(params) else params["score"] for params in self.candidates]
+            ["msp" if uses_kld(params) else params["method"] for params in self.candidates]
         )
 
     @property
@@ -193,7 +193,7 @@ class PassGroup:
 def _term_keys(params):
     """What names the terms of a candidate's score."""
     if not uses_kld(params):
-        return (("score", params["score"]),)
+        return (("score", params["method"]),)
     names = (
         ("n_bins", "smoothing", "epsilon"),
         ("n_bins", "smoothing_perturbed", "epsilon_perturbed"),
@@ -203,8 +203,8 @@ def _term_keys(params):
 
 
 def uses_kld(params):
-    """Whether a candidate's score is WeiPer+KLD."""
-    return isinstance(params["score"], str) and params["score"] == "kld"
+    """Whether a candidate's method is WeiPer+KLD."""
+    return isinstance(params["method"], str) and params["method"] == "kld"
 
 
 def _pass_key(params):

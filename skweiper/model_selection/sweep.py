@@ -153,7 +153,7 @@ class GroupSpace:
     def offset_rows(self, position, n_train):
         """Training rows behind a candidate's threshold, as `WeiPerDetector.fit` chooses them."""
         detector, params = self.detector, self.group.candidates[position]
-        detector.set_params(score=params["score"], n_bins=params["n_bins"])
+        detector.set_params(method=params["method"], n_bins=params["n_bins"])
         return detector._offset_sample(n_train, self.space, deepcopy(self.random_state))
 
 
