@@ -351,7 +351,7 @@ class WeiPerDetector(BaseDetector):
         n_learnt = len(getattr(self, "feature_density_", ()))
         if self._uses_densities and n_learnt != self.n_bins:
             raise ValueError(
-                f"score='kld' with n_bins={self.n_bins} needs densities of as many bins, but fit "
+                f"method='kld' with n_bins={self.n_bins} needs densities of as many bins, but fit "
                 f"learnt {n_learnt} bins: method or n_bins were changed since. Call fit again."
             )
 

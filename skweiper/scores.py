@@ -165,7 +165,7 @@ def logit_score(score):
     Returns
     -------
     callable
-        Raises a ValueError where a callable `score` returns another shape.
+        Raises a ValueError where a callable score returns another shape.
     """
     return partial(_checked_score, score) if callable(score) else LOGIT_SCORES[score]
 
