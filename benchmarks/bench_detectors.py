@@ -85,17 +85,17 @@ def with_shaping(data, before, detector):
 def score_cases(data):
     """Every logit score of the logits and of the WeiPer space, and WeiPer+KLD."""
     for before, scores in SCORES_AFTER.items():
-        for score in scores:
-            plain = partial(LogitDetector, score=score)
-            yield Case(score, before, lambda seed, p=plain, b=before: with_shaping(data, b, p))
+        for method in scores:
+            plain = partial(LogitDetector, method=method)
+            yield Case(method, before, lambda seed, p=plain, b=before: with_shaping(data, b, p))
         densities = () if scores == ("energy",) else ("kld",)
-        for score in (*scores, *densities):
+        for method in (*scores, *densities):
 
-            def make(seed, score=score, before=before):
-                detector = partial(WeiPerDetector, score=score, random_state=seed)
+            def make(seed, method=method, before=before):
+                detector = partial(WeiPerDetector, method=method, random_state=seed)
                 return with_shaping(data, before, detector)
 
-            yield Case(f"WeiPer+{score}", before, make)
+            yield Case(f"WeiPer+{method}", before, make)
 
 
 def other_cases(data):
@@ -173,17 +173,17 @@ def summary(figures):
 
 
 def gains(figures):
-    """AUROC in the WeiPer space less that of the logits, per score, shaping and data set."""
+    """AUROC in the WeiPer space less that of the logits, per method, shaping and data set."""
     mean = figures.groupby(["detector", "before", "data_set"], sort=False).auroc
     rows = []
     for before, scores in SCORES_AFTER.items():
-        for score in scores:
+        for method in scores:
             for data_set in figures.data_set.unique():
-                plain = mean.get_group((score, before, data_set)).iloc[0]
-                weiper = mean.get_group((f"WeiPer+{score}", before, data_set))
+                plain = mean.get_group((method, before, data_set)).iloc[0]
+                weiper = mean.get_group((f"WeiPer+{method}", before, data_set))
                 rows.append(
                     {
-                        "score": score,
+                        "method": method,
                         "before": before or "-",
                         "data set": data_set,
                         "logits": f"{plain:.2f}",

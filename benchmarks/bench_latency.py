@@ -31,7 +31,7 @@ N_TRAIN = 300
 def detectors(weight, bias):
     return {
         "WeiPer+KLD": WeiPerDetector(weight, bias, random_state=0),
-        "WeiPer+MSP": WeiPerDetector(weight, bias, score="msp", random_state=0),
+        "WeiPer+MSP": WeiPerDetector(weight, bias, method="msp", random_state=0),
         "IsolationForest": IsolationForest(random_state=0),
     }
 

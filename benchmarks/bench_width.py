@@ -24,11 +24,11 @@ DELTAS = (0.25, 0.5, 1.0, 2.0)
 
 def detectors(head, seed):
     """Plain scores, and WeiPer's at several lengths of the perturbation."""
-    table = {"MSP": LogitDetector(*head, score="msp"), "KNN": KNNDetector()}
-    for score in ("msp", "kld"):
+    table = {"MSP": LogitDetector(*head, method="msp"), "KNN": KNNDetector()}
+    for method in ("msp", "kld"):
         for delta in DELTAS:
-            name = f"WeiPer+{score}, delta={delta:g}"
-            table[name] = WeiPerDetector(*head, score=score, delta=delta, random_state=seed)
+            name = f"WeiPer+{method}, delta={delta:g}"
+            table[name] = WeiPerDetector(*head, method=method, delta=delta, random_state=seed)
     return table
 
 

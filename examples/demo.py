@@ -19,22 +19,22 @@ from skweiper.datasets import load_clinc150
 from skweiper.metrics import auroc, fpr_at_tpr
 from skweiper.plotting import ScoreDistributionDisplay
 
-SCORES = ("msp", "max_logit", "energy")
+METHODS = ("msp", "max_logit", "energy")
 LABELS = {"msp": "MSP", "max_logit": "MaxLogit", "energy": "Energy", "kld": "KLD"}
 
 
-def plain(data, score):
+def plain(data, method):
     """The logit score itself: a single, unperturbed repeat."""
-    return WeiPerDetector(data.weight, data.bias, score=score, n_repeats=1, delta=0.0)
+    return WeiPerDetector(data.weight, data.bias, method=method, n_repeats=1, delta=0.0)
 
 
-def perturbed(data, score):
-    """The score in the WeiPer space."""
-    return WeiPerDetector(data.weight, data.bias, score=score, delta=1.8, random_state=0)
+def perturbed(data, method):
+    """The score in the WeiPer space, or KLD."""
+    return WeiPerDetector(data.weight, data.bias, method=method, delta=1.8, random_state=0)
 
 
 def detectors(data):
-    table = {LABELS[score]: plain(data, score) for score in SCORES}
+    table = {LABELS[method]: plain(data, method) for method in METHODS}
     return table | {f"WeiPer+{LABELS[s]}": perturbed(data, s) for s in ("msp", "energy", "kld")}
 
 

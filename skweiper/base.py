@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.rows import FeatureRows, checked_rows
@@ -115,6 +116,24 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
+    def score(self, X, y):
+        """Area under the ROC curve of `score_samples(X)`, in-distribution positive.
+
+        What scikit-learn's `cross_val_score` and searches maximise where no `scoring` is given.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            -1 marks OOD samples, any other label ID ones. NaN, with a warning, where one kind is
+            missing.
+
+        Returns
+        -------
+        float, in [0, 1], higher = better, 0.5 = chance
+        """
+        return auroc_of(self, X, y)
+
     def calibrate(self, X_id, tpr=0.95):
         """Set the threshold so that a share of held-out in-distribution samples is accepted.
 
@@ -218,6 +237,24 @@ def check_scores(scores):
             "exponentials overflow. Expected features of the scale that fit saw; remove the "
             "row, or rescale the features and the head together."
         )
+
+
+def auroc_of(detector, X, y):
+    """AUROC of a detector's `score_samples(X)`, as `BaseDetector.score` gives it.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted, with `score_samples`, higher = more in-distribution.
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+        -1 marks OOD samples.
+
+    Returns
+    -------
+    float, in [0, 1]
+    """
+    return float(roc_auc_score(np.asarray(as_host(y)) != -1, detector.score_samples(X)))
 
 
 def _major(version):

@@ -14,13 +14,12 @@ from skweiper._weiper.perturbation import PROJECTIONS, Perturbation
 from skweiper._weiper.rules import KLDTerms, rule_of
 from skweiper.base import BaseDetector
 from skweiper.head import check_head, head_from_classifier
-from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES
 
 LEARNT = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
 
 
-class WeiPerDetector(HasScoreParameter, BaseDetector):
+class WeiPerDetector(BaseDetector):
     r"""Out-of-distribution detector by weight perturbations of class projections (WeiPer).
 
     The rows of a classifier's final layer are perturbed `n_repeats` times,
@@ -36,13 +35,12 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         scikit-learn's `coef_`). None: X already holds logits.
     bias : array-like of shape (n_classes,), default=None
         Bias of the final layer. None means zeros. It is not perturbed.
-    score : {"kld", "msp", "max_logit", "energy", "entropy", "gen"} or callable, default="kld"
+    method : {"kld", "msp", "max_logit", "energy", "entropy", "gen"} or callable, default="kld"
         "kld" is WeiPer+KLD: minus the divergence of the sample's densities from training, plus
         the mean maximum softmax probability. Any other name, or a callable from logits of shape
         (..., n_classes) to scores of shape (...), higher = more in-distribution, is averaged
         over the perturbed logits; `functools.partial` sets its options, as in
-        `partial(skweiper.scores.energy, temperature=2)`. Read it by `get_params()["score"]`:
-        `detector.score(X, y)` is, as everywhere in scikit-learn, a method (here, the AUROC).
+        `partial(skweiper.scores.energy, temperature=2)`.
     projection : {"implicit", "explicit", "random"}, default="implicit"
         "explicit" draws the directions and multiplies, as published: cost
         O(n_repeats n_classes n_features) per sample. "implicit" draws from the distribution
@@ -133,7 +131,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
 
     _parameter_constraints = {
         **BaseDetector._parameter_constraints,
-        "score": [StrOptions({"kld", *LOGIT_SCORES}), callable],
+        "method": [StrOptions({"kld", *LOGIT_SCORES}), callable],
         "projection": [StrOptions(set(PROJECTIONS))],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "delta": [Interval(Real, 0, None, closed="left")],
@@ -155,7 +153,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         weight=None,
         bias=None,
         *,
-        score="kld",
+        method="kld",
         projection="implicit",
         n_repeats=100,
         delta=2.0,
@@ -174,7 +172,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     ):
         self.weight = weight
         self.bias = bias
-        self.score = score
+        self.method = method
         self.projection = projection
         self.n_repeats = n_repeats
         self.delta = delta
@@ -218,7 +216,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
             self.head_, self.projection, self.delta, self.n_repeats, random_state
         )
         self._last_execution = LastExecution()
-        rule = rule_of({**self.get_params(deep=False), "method": self._score_parameter})
+        rule = rule_of(self.get_params(deep=False))
         fitted = fit(rows, self._execution(rows), rule, random_state, self.verbose)
         self._keep(fitted.rule)
         return fitted.scores
@@ -226,7 +224,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
     def _keep(self, rule):
         """Keep a learnt rule, and what it learnt under public names."""
         self.rule_ = rule
-        for name in LEARNT:  # of an earlier fit, with another score
+        for name in LEARNT:  # of an earlier fit, with another method
             vars(self).pop(name, None)
         if rule.rule.needs_ranges:
             values = (*(each.as_array() for each in rule.ranges), *rule.training)
@@ -284,7 +282,7 @@ class WeiPerDetector(HasScoreParameter, BaseDetector):
         """
         rows = checked_rows(self, X)
         if not self.rule_.rule.needs_ranges:
-            raise ValueError(f"densities need score='kld', got score={self.rule_.rule.method!r}.")
+            raise ValueError(f"densities need method='kld', got method={self.rule_.rule.method!r}.")
         both = self._collect(rows, self.rule_.densities)
         return Bunch(feature=both[:, 0], logit=both[:, 1])
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 def _preset(delta, n_bins, lambda_1, lambda_2, smoothing, smoothing_perturbed):
     return MappingProxyType(
         {
-            "score": "kld",
+            "method": "kld",
             "projection": "explicit",
             "n_repeats": 100,
             "delta": delta,

@@ -165,7 +165,7 @@ def logit_score(score):
     Returns
     -------
     callable
-        Raises a ValueError where a callable `score` returns another shape.
+        Raises a ValueError where a callable score returns another shape.
     """
     return partial(_checked_score, score) if callable(score) else LOGIT_SCORES[score]
 
@@ -176,7 +176,7 @@ def _checked_score(score, logits):
     if shape != expected:
         got = type(values).__name__ if shape is None else f"shape {shape}"
         raise ValueError(
-            f"A callable score must reduce the last axis, logits of shape {logits.shape} to scores "
-            f"of shape {expected}, got {got}. Pass axis=-1 to its reductions."
+            f"A callable method must reduce the last axis, logits of shape {logits.shape} to "
+            f"scores of shape {expected}, got {got}. Pass axis=-1 to its reductions."
         )
     return values

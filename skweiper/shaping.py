@@ -1,7 +1,7 @@
 """Feature shapers: transformers that rectify, prune or scale penultimate features.
 
 They keep the feature space, so they may stand before any detector in a Pipeline:
-`make_pipeline(ReAct(percentile=90), WeiPerDetector(weight, bias, score="energy"))`.
+`make_pipeline(ReAct(percentile=90), WeiPerDetector(weight, bias, method="energy"))`.
 """
 
 from numbers import Real
@@ -174,7 +174,7 @@ class ReAct(FeatureShaper):
     >>> from skweiper.datasets import load_clinc150
     >>> from skweiper.shaping import ReAct
     >>> data = load_clinc150()
-    >>> detector = WeiPerDetector(data.weight, data.bias, score="energy", random_state=0)
+    >>> detector = WeiPerDetector(data.weight, data.bias, method="energy", random_state=0)
     >>> pipeline = make_pipeline(ReAct(percentile=90), detector).fit(data.train)
     >>> pipeline.score_samples(data.test_oos).shape
     (1000,)

@@ -19,7 +19,7 @@ def test_rows_equal_separately_fitted_detectors(data):
     ood = {"a": data.validation_oos[:50], "b": data.test_oos[:40]}
     studies = {
         "delta": [{"delta": 0.5}, {"delta": 3.0}],
-        "terms": [{"lambda_2": 0.0}, {"score": "msp"}],
+        "terms": [{"lambda_2": 0.0}, {"method": "msp"}],
         "projection": [{"projection": "random"}],
     }
     base = {"n_repeats": 3, "n_bins": 40}
@@ -61,7 +61,7 @@ def test_each_term_alone_is_that_of_score_components(data, seeds, base_score):
     train, held_out, ood = data.train[::30], data.validation[:60], data.validation_oos[:50]
     names = ["feature_divergence", "logit_divergence", "msp"]
     studies = {
-        "mixed": [{"score": "energy"}, {"n_bins": 30, "term": "logit_divergence"}],
+        "mixed": [{"method": "energy"}, {"n_bins": 30, "term": "logit_divergence"}],
         "terms": [{"term": name} for name in names],
     }
     table = ablation(
@@ -70,7 +70,7 @@ def test_each_term_alone_is_that_of_score_components(data, seeds, base_score):
         ood,
         data.weight,
         data.bias,
-        base={"n_repeats": 3, "n_bins": 40, "score": base_score},
+        base={"n_repeats": 3, "n_bins": 40, "method": base_score},
         studies=studies,
         seeds=seeds,
     )
@@ -100,7 +100,7 @@ def ablate(data, **options):
     ("options", "message"),
     [
         ({"studies": {"s": [{"term": "energy"}]}}, "term must be one of .* got 'energy'"),
-        ({"studies": {"s": [{"term": "msp", "score": "msp"}]}}, "with score='kld'"),
+        ({"studies": {"s": [{"term": "msp", "method": "msp"}]}}, "with method='kld'"),
         ({"seeds": []}, "seeds is empty"),
     ],
 )

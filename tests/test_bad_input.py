@@ -102,7 +102,7 @@ def test_bad_heads(small, name):
 
 
 BAD_PARAMS = [
-    ("score", "mps"), ("score", 3), ("projection", "both"), ("n_repeats", 0), ("n_repeats", 1.5),
+    ("method", "mps"), ("method", 3), ("projection", "both"), ("n_repeats", 0), ("n_repeats", 1.5),
     ("delta", -0.1), ("delta", np.nan), ("n_bins", 1), ("n_bins", 10.0), ("smoothing", 0),
     ("smoothing_perturbed", 0), ("lambda_1", -1), ("lambda_2", -1), ("epsilon", 0),
     ("epsilon_perturbed", 0), ("contamination", 0), ("contamination", 0.51), ("device", "gpu"),
@@ -159,8 +159,8 @@ def test_calibration_level_out_of_range(fitted, small, tpr):
 
 
 def test_densities_without_densities(small):
-    detector = WeiPerDetector(small["weight"], score="msp", n_repeats=2).fit(small["X"])
-    with pytest.raises(ValueError, match="densities need score='kld'"):
+    detector = WeiPerDetector(small["weight"], method="msp", n_repeats=2).fit(small["X"])
+    with pytest.raises(ValueError, match="densities need method='kld'"):
         detector.densities(small["X"])
 
 
@@ -174,12 +174,12 @@ def test_the_callers_arrays_are_left_alone(small):
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("projection", ["implicit", "explicit"])
-@pytest.mark.parametrize("score", ["kld", "max_logit", "energy"])
-def test_features_whose_logits_overflow(small, engine, projection, score):
+@pytest.mark.parametrize("method", ["kld", "max_logit", "energy"])
+def test_features_whose_logits_overflow(small, engine, projection, method):
     if engine == "numba":
         pytest.importorskip("numba")
     detector = WeiPerDetector(
-        small["weight"], score=score, engine=engine, projection=projection, n_repeats=3
+        small["weight"], method=method, engine=engine, projection=projection, n_repeats=3
     ).fit(small["X"])
     with pytest.raises(ValueError, match=r"score of row 17 of X is .* overflow"):
         detector.score_samples(replaced(small["X"], 3e38))
@@ -187,12 +187,12 @@ def test_features_whose_logits_overflow(small, engine, projection, score):
         detector.fit(np.abs(small["X"]) * 1e38)
 
 
-@pytest.mark.parametrize("score", ["kld", "msp"])
+@pytest.mark.parametrize("method", ["kld", "msp"])
 @pytest.mark.parametrize(
     "changed",
     [
-        {"score": "energy"},
-        {"score": "kld"},
+        {"method": "energy"},
+        {"method": "kld"},
         {"n_bins": 30},
         {"lambda_1": 9.0},
         {"lambda_2": 9.0},
@@ -206,22 +206,22 @@ def test_features_whose_logits_overflow(small, engine, projection, score):
     ],
     ids=str,
 )
-def test_what_a_fit_used_is_kept_with_it(small, score, changed):
-    detector = WeiPerDetector(small["weight"], score=score, n_repeats=2, random_state=0)
+def test_what_a_fit_used_is_kept_with_it(small, method, changed):
+    detector = WeiPerDetector(small["weight"], method=method, n_repeats=2, random_state=0)
     expected = detector.fit(small["X"]).score_samples(small["X"])
     detector.set_params(**changed)
     np.testing.assert_array_equal(detector.score_samples(small["X"]), expected)
     components = detector.score_components(small["X"])
-    assert components.shape[1] == (3 if score == "kld" else 1)
+    assert components.shape[1] == (3 if method == "kld" else 1)
     refitted = detector.fit(small["X"]).score_samples(small["X"])
-    fresh = WeiPerDetector(small["weight"], score=score, n_repeats=2, random_state=0)
+    fresh = WeiPerDetector(small["weight"], method=method, n_repeats=2, random_state=0)
     fresh.set_params(**changed)
     np.testing.assert_array_equal(fresh.fit(small["X"]).score_samples(small["X"]), refitted)
 
 
 def test_a_fit_forgets_the_densities_of_the_one_before(small):
     detector = WeiPerDetector(small["weight"], n_repeats=2).fit(small["X"])
-    detector.set_params(score="msp").fit(small["X"])
+    detector.set_params(method="msp").fit(small["X"])
     assert not hasattr(detector, "feature_density_")
-    with pytest.raises(ValueError, match="densities need score='kld', got score='msp'"):
-        detector.set_params(score="kld").densities(small["X"])
+    with pytest.raises(ValueError, match="densities need method='kld', got method='msp'"):
+        detector.set_params(method="kld").densities(small["X"])

@@ -81,7 +81,7 @@ def test_scores_without_an_order_are_refused(calibration, scores, message):
 def test_rejecting_small_p_values_of_a_detector_keeps_its_rate_on_real_features(clinc150):
     # One detector, many disjoint draws of a calibration set and of the samples to judge.
     detector = WeiPerDetector(
-        clinc150.weight, clinc150.bias, score="msp", delta=1.0, n_repeats=5, random_state=0
+        clinc150.weight, clinc150.bias, method="msp", delta=1.0, n_repeats=5, random_state=0
     ).fit(clinc150.train[:500])
     scores = detector.score_samples(clinc150.test)
     rng = np.random.RandomState(0)

@@ -56,7 +56,7 @@ def make_detector(weight, **params):
 
 def assert_moved_at_most(counts, expected, n_values):
     moved = np.abs(counts - expected).sum() / 2
-    assert moved <= max(2, 1e-4 * n_values)
+    assert moved <= 1e-3 * n_values  # none of fewer than a thousand
 
 
 @pytest.mark.parametrize("projection", ["implicit", "explicit"])
@@ -163,17 +163,17 @@ def test_more_bins_than_shared_memory_holds(cupy):
 
 
 @pytest.mark.parametrize("projection", ["implicit", "explicit", "random"])
-@pytest.mark.parametrize("score", ["kld", *scores.LOGIT_SCORES])
+@pytest.mark.parametrize("method", ["kld", *scores.LOGIT_SCORES])
 @pytest.mark.parametrize("where", ["cuda", "auto"])
-def test_scores_agree_with_the_cpu(cupy, projection, score, where):
+def test_scores_agree_with_the_cpu(cupy, projection, method, where):
     weight, X = make_data()
-    detector = make_detector(weight, projection=projection, score=score)
+    detector = make_detector(weight, projection=projection, method=method)
     expected = detector.fit(X).score_samples(X)
     given = X if where == "cuda" else cupy.asarray(X)
     on_gpu = detector.set_params(device=where).fit(given).score_samples(given)
     assert (type(on_gpu), on_gpu.dtype, on_gpu.shape) == (np.ndarray, np.float64, expected.shape)
     # One count more in one bin of so few shows in the fourth digit of the divergence.
-    np.testing.assert_allclose(on_gpu, expected, rtol=1e-3 if score == "kld" else 1e-4)
+    np.testing.assert_allclose(on_gpu, expected, rtol=1e-3 if method == "kld" else 1e-4)
 
 
 def test_auroc_agrees_with_the_cpu(cupy):
@@ -226,7 +226,7 @@ KINDS = ["f2", "f4", "f8", ">f4", ">i2", "longdouble", "int8", "memmap", "Fortra
 def test_host_features_of_any_kind(cupy, kind, tmp_path, monkeypatch):
     weight, X = make_data()
     X = np.round(4 * X)  # what integers and half precision hold exactly
-    detector = make_detector(weight, score="max_logit")
+    detector = make_detector(weight, method="max_logit")
     expected = detector.fit(X).score_samples(X)
     stored = as_stored(X, kind, tmp_path)
     monkeypatch.setattr(cupy_engine, "PIECE_BYTES", 20 * N_FEATURES)  # several pieces
@@ -238,7 +238,7 @@ def test_host_features_of_any_kind(cupy, kind, tmp_path, monkeypatch):
 def test_device_features_of_any_kind(cupy, kind):
     weight, X = make_data()
     X = np.round(4 * X)
-    detector = make_detector(weight, score="max_logit")
+    detector = make_detector(weight, method="max_logit")
     expected = detector.fit(X).score_samples(X)
     np.testing.assert_allclose(
         detector.score_samples(cupy.asarray(X.astype(kind))), expected, rtol=1e-5
@@ -268,7 +268,7 @@ def test_many_chunks_on_several_streams_score_as_one(cupy, projection, where, mo
 def test_two_callers_at_once_get_the_same(cupy, monkeypatch):
     monkeypatch.setattr(memory, "LARGEST_DEVICE_CHUNK", 40_000)
     weight, X = make_data()
-    detector = make_detector(weight, score="energy", device="cuda").fit(X)
+    detector = make_detector(weight, method="energy", device="cuda").fit(X)
     alone = detector.score_samples(X)
     with ThreadPoolExecutor(3) as pool:
         for together in pool.map(detector.score_samples, [X] * 6):
@@ -288,7 +288,7 @@ def test_copies_of_a_detector_on_the_device_score_the_same(cupy, copied):
 
 def test_a_model_for_the_gpu_scores_without_cupy_once_its_device_is_set(cupy, monkeypatch):
     weight, X = make_data()
-    fitted = pickle.dumps(make_detector(weight, score="energy", device="cuda").fit(X))
+    fitted = pickle.dumps(make_detector(weight, method="energy", device="cuda").fit(X))
     expected = pickle.loads(fitted).score_samples(X)
     monkeypatch.setitem(sys.modules, "cupy", None)
     restored = pickle.loads(fitted)
@@ -330,7 +330,7 @@ def test_repeats_in_blocks_score_as_whole_ones(cupy, monkeypatch):
 def test_a_perturbation_drawn_in_parts_is_one_block_on_the_device(cupy):
     weight, X = make_data()
     detector = make_detector(weight, projection="explicit", n_repeats=1000, device="cuda")
-    expected = detector.set_params(score="energy").fit(X).score_samples(X)
+    expected = detector.set_params(method="energy").fit(X).score_samples(X)
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     with config_context(working_memory=0.1):
         assert detector.perturbation_.nbytes > 2 * 0.1 * 2**20
@@ -340,7 +340,7 @@ def test_a_perturbation_drawn_in_parts_is_one_block_on_the_device(cupy):
 def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch):
     weight, X = make_data()
     detector = make_detector(
-        weight, score="energy", projection="explicit", n_repeats=20_000, device="cuda"
+        weight, method="energy", projection="explicit", n_repeats=20_000, device="cuda"
     )
     expected = detector.fit(X).score_samples(X)
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
@@ -353,7 +353,7 @@ def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch
 
 def test_tiles_are_halved_where_the_device_is_full(cupy, monkeypatch):
     weight, X = make_data(2000)
-    detector = make_detector(weight, score="energy", n_repeats=200, device="cuda")
+    detector = make_detector(weight, method="energy", n_repeats=200, device="cuda")
     expected = detector.fit(X).score_samples(X)
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     tile_rows, measured = [], ArrayEngine._tile
@@ -400,7 +400,7 @@ def test_the_kept_block_is_dropped_when_the_device_fails(cupy, monkeypatch):
         return logits.max(axis=-1)
 
     weight, X = make_data()
-    detector = make_detector(weight, score=score, device="cuda").fit(X)
+    detector = make_detector(weight, method=score, device="cuda").fit(X)
     expected, prepared = detector.score_samples(X), []
     original = CupyEngine.prepare
     monkeypatch.setattr(
@@ -424,9 +424,9 @@ def test_a_callable_score_gets_arrays_on_the_device(cupy):
         return logits.max(axis=-1)
 
     weight, X = make_data()
-    on_gpu = make_detector(weight, score=score, device="cuda").fit(X).score_samples(X)
+    on_gpu = make_detector(weight, method=score, device="cuda").fit(X).score_samples(X)
     assert set(seen) == {cupy.ndarray}
-    expected = make_detector(weight, score="max_logit").fit(X).score_samples(X)
+    expected = make_detector(weight, method="max_logit").fit(X).score_samples(X)
     np.testing.assert_allclose(on_gpu, expected, rtol=1e-5)
 
 
@@ -458,7 +458,7 @@ def test_searches_choose_as_on_the_cpu(cupy, where):
     y = np.repeat([1, 1, -1], 10)
     X[y == -1] *= 2
     given = X if where == "cuda" else cupy.asarray(X)
-    grid, cv = {"score": ["msp", "energy"], "delta": [1.0, 2.0]}, StratifiedKFold(2)
+    grid, cv = {"method": ["msp", "energy"], "delta": [1.0, 2.0]}, StratifiedKFold(2)
     searches = [
         GridSearchCV(make_detector(weight, device=device), grid, cv=cv, n_jobs=1).fit(features, y)
         for features, device in ((X, "cpu"), (given, where))
@@ -508,7 +508,7 @@ def test_shapers_take_device_arrays_and_give_numpy(cupy):
     weight, X = make_data()
     on_device = cupy.asarray(X)
     np.testing.assert_array_equal(ReAct().fit_transform(on_device), ReAct().fit_transform(X))
-    pipeline = make_pipeline(ReAct(), make_detector(weight, score="energy", device="cuda"))
+    pipeline = make_pipeline(ReAct(), make_detector(weight, method="energy", device="cuda"))
     scored = pipeline.fit(on_device).score_samples(on_device)
     expected = pipeline.set_params(weiperdetector__device="cpu").fit(X).score_samples(X)
     np.testing.assert_allclose(scored, expected, rtol=1e-4)
@@ -529,7 +529,7 @@ def test_the_transformer_says_that_it_computes_on_the_cpu(cupy):
 )
 def test_bad_values_are_refused_with_their_place(cupy, where, value, message):
     weight, X = make_data()
-    detector = make_detector(weight, score="energy", device=where).fit(X)
+    detector = make_detector(weight, method="energy", device=where).fit(X)
     X = X.astype(np.float64)
     X[7, 3] = value
     given = X if where == "cuda" else cupy.asarray(X)
@@ -539,10 +539,10 @@ def test_bad_values_are_refused_with_their_place(cupy, where, value, message):
         detector.fit(given, np.where(np.arange(24) == 2, -1, 1))
 
 
-@pytest.mark.parametrize("score", ["kld", "energy"])
-def test_overflow_is_reported_as_on_the_cpu(cupy, score):
+@pytest.mark.parametrize("method", ["kld", "energy"])
+def test_overflow_is_reported_as_on_the_cpu(cupy, method):
     weight, X = make_data()
-    detector, huge = make_detector(weight, score=score).fit(X), X * np.float32(1e38)
+    detector, huge = make_detector(weight, method=method).fit(X), X * np.float32(1e38)
     messages = []
     for given in (huge, cupy.asarray(huge)):
         for use in (detector.score_samples, clone(detector).fit):

@@ -50,41 +50,41 @@ def test_kld_agrees_with_the_reference(small, projection):
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-@pytest.mark.parametrize("score", sorted(LOGIT_SCORES))
-def test_averaged_logit_scores_agree_with_the_reference(small, projection, score):
-    detector = fitted(small, projection=projection, score=score)
+@pytest.mark.parametrize("method", sorted(LOGIT_SCORES))
+def test_averaged_logit_scores_agree_with_the_reference(small, projection, method):
+    detector = fitted(small, projection=projection, method=method)
     logits = true_logits(detector, small["X"])
-    expected = [reference.mean_score(getattr(reference, score), v) for v in logits]
+    expected = [reference.mean_score(getattr(reference, method), v) for v in logits]
     np.testing.assert_allclose(detector.score_samples(small["X"]), expected, rtol=2e-5, atol=1e-5)
 
 
 def test_a_callable_is_a_score(small):
-    named = fitted(small, score="energy").score_samples(small["X"])
-    np.testing.assert_array_equal(fitted(small, score=energy).score_samples(small["X"]), named)
+    named = fitted(small, method="energy").score_samples(small["X"])
+    np.testing.assert_array_equal(fitted(small, method=energy).score_samples(small["X"]), named)
 
 
 @pytest.mark.parametrize("of_class", [WeiPerDetector, LogitDetector])
 @pytest.mark.parametrize(
-    ("score", "got"),
+    ("method", "got"),
     [(np.max, "shape \\(\\)"), (lambda logits: logits, "shape"), (lambda logits: "msp", "str")],
 )
-def test_a_callable_that_is_no_score_is_refused(small, of_class, score, got):
-    detector = of_class(small["weight"], small["bias"], score=score)
+def test_a_callable_that_is_no_score_is_refused(small, of_class, method, got):
+    detector = of_class(small["weight"], small["bias"], method=method)
     with pytest.raises(ValueError, match=rf"must reduce the last axis, .*, got {got}"):
         detector.fit(small["X"])
 
 
-@pytest.mark.parametrize("score", sorted(LOGIT_SCORES))
-def test_without_perturbation_the_score_is_the_plain_one(small, score):
-    found = fitted(small, score=score, delta=0.0).score_samples(small["X"])
+@pytest.mark.parametrize("method", sorted(LOGIT_SCORES))
+def test_without_perturbation_the_score_is_the_plain_one(small, method):
+    found = fitted(small, method=method, delta=0.0).score_samples(small["X"])
     logits = small["X"] @ small["weight"].T + small["bias"]
-    np.testing.assert_allclose(found, LOGIT_SCORES[score](logits), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, LOGIT_SCORES[method](logits), rtol=1e-5, atol=1e-5)
 
 
 def test_no_weight_means_that_X_holds_logits(small):
     logits = (small["X"] @ small["weight"].T).astype(np.float32)
-    found = WeiPerDetector(score="msp", random_state=0).fit(logits).score_samples(logits)
-    identity = WeiPerDetector(np.eye(5), score="msp", random_state=0).fit(logits)
+    found = WeiPerDetector(method="msp", random_state=0).fit(logits).score_samples(logits)
+    identity = WeiPerDetector(np.eye(5), method="msp", random_state=0).fit(logits)
     np.testing.assert_allclose(found, identity.score_samples(logits), rtol=1e-5)
 
 
@@ -96,11 +96,11 @@ def test_scoring_twice_gives_the_same_bits(small, projection):
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-@pytest.mark.parametrize("score", ["kld", "msp"])
+@pytest.mark.parametrize("method", ["kld", "msp"])
 @pytest.mark.parametrize("working_memory", [0.0001, 0.003, 0.02])
-def test_chunked_equals_whole(small, projection, score, working_memory):
+def test_chunked_equals_whole(small, projection, method, working_memory):
     X = np.random.RandomState(2).normal(size=(531, 12)).astype(np.float32)
-    detector = fitted({**small, "X": X}, projection=projection, score=score)
+    detector = fitted({**small, "X": X}, projection=projection, method=method)
     whole = detector.score_samples(X)
     with config_context(working_memory=working_memory):
         chunked = detector.score_samples(X)
@@ -259,7 +259,7 @@ def test_implicit_auroc_equals_explicit_with_no_larger_spread(clinc150):
 
     def aurocs(projection):
         detector = WeiPerDetector(
-            clinc150.weight, clinc150.bias, score="msp", projection=projection, delta=1.8
+            clinc150.weight, clinc150.bias, method="msp", projection=projection, delta=1.8
         )
         return [
             roc_auc_score(y, detector.set_params(random_state=seed).fit(X[:99]).score_samples(X))
@@ -275,8 +275,8 @@ def test_weiper_msp_beats_msp_on_real_data(clinc150):
     X = np.concatenate([clinc150.test, clinc150.test_oos])
     y = np.repeat([1, -1], [len(clinc150.test), len(clinc150.test_oos)])
     head = (clinc150.weight, clinc150.bias)
-    plain = WeiPerDetector(*head, score="msp", delta=0.0, n_repeats=1).fit(clinc150.train)
-    weiper = WeiPerDetector(*head, score="msp", delta=1.8, random_state=0).fit(clinc150.train)
+    plain = WeiPerDetector(*head, method="msp", delta=0.0, n_repeats=1).fit(clinc150.train)
+    weiper = WeiPerDetector(*head, method="msp", delta=1.8, random_state=0).fit(clinc150.train)
     assert plain.score(X, y) == pytest.approx(0.94653, abs=1e-4)
     assert weiper.score(X, y) > plain.score(X, y) + 0.01
 

@@ -46,10 +46,16 @@ def test_agrees_with_slow_reference(engine, n_classes, n_repeats, projection):
     for counts, bins in zip(measured.logit_counts, (wide, narrow), strict=True):
         expected = [np.histogram(row, bins.n_bins, (bins.low, bins.high))[0] for row in logits]
         moved = np.abs(counts - np.array(expected)).sum() / 2
-        assert moved <= max(2, 1e-4 * logits.size)
+        assert moved <= n_on_edges(logits, bins)
     for sums, score in zip(measured.score_sums, scores, strict=True):
         expected = logit_score(score)(logits).sum(axis=1)
         np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-5 * n_repeats)
+
+
+def n_on_edges(values, bins):
+    """How many values are so close to the edge of a bin that rounding may take them across."""
+    position = (values.astype(np.float64) - bins.low) * bins.n_bins / (bins.high - bins.low)
+    return int(np.count_nonzero(np.abs(position - np.round(position)) < 1e-5 * bins.n_bins))
 
 
 def exact_logits(features, block):
@@ -85,8 +91,9 @@ def test_engines_agree(n_classes, projection):
         prepared = engine.prepare(block)
         bins = (bins_over(engine.logit_range(features, prepared), 100), bins_over((-3, 3), 17))
         results.append(engine.measure(features, prepared, bins, ("msp", "max_logit")))
-    for one, other in zip(results[0].logit_counts, results[1].logit_counts, strict=True):
-        assert np.abs(one - other).sum() / 2 <= max(2, 1e-4 * one.sum())
+    logits = select_engine("numpy").perturbed_logits(features, block)
+    for one, other, each in zip(*(result.logit_counts for result in results), bins, strict=True):
+        assert np.abs(one - other).sum() / 2 <= n_on_edges(logits, each)
     np.testing.assert_allclose(results[0].score_sums, results[1].score_sums, rtol=1e-5)
 
 
@@ -120,7 +127,8 @@ def test_tiles_do_not_matter(engine, projection, monkeypatch):
     monkeypatch.setattr(numpy_engine, "TILE_BYTES", 1000)
     monkeypatch.setattr(engine, "product_bytes", 1000)
     tiled = engine.measure(features, block, bins, ("msp", "entropy"))
-    assert np.abs(whole.logit_counts[0] - tiled.logit_counts[0]).sum() <= 4
+    moved = np.abs(whole.logit_counts[0] - tiled.logit_counts[0]).sum() / 2
+    assert moved <= n_on_edges(engine.perturbed_logits(features, block), bins[0])
     np.testing.assert_allclose(whole.score_sums, tiled.score_sums, rtol=1e-5)
 
 

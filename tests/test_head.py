@@ -67,9 +67,9 @@ def test_sparse_coefficients_are_taken(problem):
 
 def test_a_detector_from_a_classifier(problem):
     X, y = problem
-    detector = WeiPerDetector.from_classifier(LogisticRegression().fit(X, y), score="msp")
+    detector = WeiPerDetector.from_classifier(LogisticRegression().fit(X, y), method="msp")
     assert detector.fit(X).head_.n_classes == len(np.unique(y))
-    assert detector.get_params()["score"] == "msp"
+    assert detector.get_params()["method"] == "msp"
 
 
 def test_classifiers_without_one_row_per_class(problem):

@@ -134,8 +134,8 @@ def search(data):
     y = np.repeat([1, -1], [len(X) - 40, 40])
     warm = partial(scores.energy, temperature=2.0)
     grid = [
-        {"score": ["msp", warm, scores.entropy], "random_state": [None, 0], "n_repeats": [2]},
-        {"score": ["kld"], "n_bins": [30, 60], "lambda_1": [5, 0.1], "n_repeats": [2]},
+        {"method": ["msp", warm, scores.entropy], "random_state": [None, 0], "n_repeats": [2]},
+        {"method": ["kld"], "n_bins": [30, 60], "lambda_1": [5, 0.1], "n_repeats": [2]},
     ]
     return WeiPerDetectorCV(
         data.weight, data.bias, param_grid=grid, cv=StratifiedKFold(2), random_state=0
@@ -154,15 +154,15 @@ def candidates_with(search, **values):
 
 
 def test_sweep_draws_callables_and_none_of_a_real_search(search):
-    display = SweepDisplay.from_estimator(search, "score", "random_state")
+    display = SweepDisplay.from_estimator(search, "method", "random_state")
     names = [text.get_text() for text in display.ax_.get_xticklabels()]
     assert names == ["msp", "energy(temperature=2.0)", "entropy"]
     assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["None", "0"]
     assert display.ax_.get_xticklabels()[0].get_rotation() == 30
     drawn = display.image_.get_array()
-    for column, score in enumerate(search.param_grid[0]["score"]):
+    for column, method in enumerate(search.param_grid[0]["method"]):
         for row, seed in enumerate([None, 0]):
-            assert [drawn[row, column]] == candidates_with(search, score=score, random_state=seed)
+            assert [drawn[row, column]] == candidates_with(search, method=method, random_state=seed)
 
 
 def test_sweep_leaves_out_candidates_that_do_not_name_the_parameter(search):
@@ -214,7 +214,7 @@ def test_numbers_and_ticks_of_a_heat_map_do_not_overlap(n_x, n_y):
 
 
 def test_a_profile_of_names_has_no_line_between_them(search):
-    display = SweepDisplay.from_estimator(search, "score")
+    display = SweepDisplay.from_estimator(search, "method")
     assert display.line_.get_linestyle() == "None"
     assert SweepDisplay.from_estimator(search, "lambda_1").line_.get_linestyle() == "-"
 

@@ -20,7 +20,7 @@ N_QUERIES = 90
 FEW = 64
 """Rows up to which a matrix product with drawn directions has the same bits."""
 ENGINES = ["numpy", "numba"] if find_spec("numba") else ["numpy"]
-SCORES = ["kld", *LOGIT_SCORES]
+METHODS = ["kld", *LOGIT_SCORES]
 
 
 def named(case):
@@ -96,21 +96,21 @@ def mean_square(logits):
 
 
 WEIPER = [
-    (engine, score, n_classes)
+    (engine, method, n_classes)
     for engine in ENGINES
-    for score in (*SCORES, mean_square)
+    for method in (*METHODS, mean_square)
     for n_classes in (1, 10, 150)
 ]
 
 
 @pytest.mark.parametrize("case", WEIPER, ids=named)
 def test_weiper_with_the_implicit_projection(case, clinc150, data, monkeypatch):
-    engine, score, n_classes = case
+    engine, method, n_classes = case
     train, rows = data
     head = clinc150.weight[:n_classes], clinc150.bias[:n_classes]
     for n_repeats in (1, 13):
         detector = WeiPerDetector(
-            *head, score=score, engine=engine, n_repeats=n_repeats, random_state=0
+            *head, method=method, engine=engine, n_repeats=n_repeats, random_state=0
         )
         detector.fit(train)
         assert_rows_do_not_meet(detector.score_samples, rows)
@@ -119,21 +119,21 @@ def test_weiper_with_the_implicit_projection(case, clinc150, data, monkeypatch):
 
 @pytest.mark.parametrize("projection", ["explicit", "random"])
 @pytest.mark.parametrize("n_classes", [1, 10, 150])
-@pytest.mark.parametrize("score", ["kld", "msp", "energy"])
+@pytest.mark.parametrize("method", ["kld", "msp", "energy"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_few_rows_with_drawn_directions(
-    engine, score, n_classes, projection, clinc150, data, monkeypatch
+    engine, method, n_classes, projection, clinc150, data, monkeypatch
 ):
     train, rows = data
     head = clinc150.weight[:n_classes], clinc150.bias[:n_classes]
-    parameters = {"score": score, "engine": engine, "n_repeats": 13, "random_state": 0}
+    parameters = {"method": method, "engine": engine, "n_repeats": 13, "random_state": 0}
     detector = WeiPerDetector(*head, projection=projection, **parameters).fit(train)
     few = assert_rows_do_not_meet(detector.score_samples, rows, FEW)
     assert_settings_do_not_matter(detector.score_samples, rows[:FEW], monkeypatch)
     many = detector.score_samples(np.concatenate([rows] * 3))[:FEW]
     off, spread = np.abs(many - few), np.ptp(few) + 1e-6
     # A value on the edge of a bin may be counted beside it: the scores of such rows differ more.
-    n_on_an_edge = 2 if score == "kld" else 0
+    n_on_an_edge = 2 if method == "kld" else 0
     assert np.count_nonzero(off > 2e-6 * spread) <= n_on_an_edge
     assert off.max() <= 1e-3 * spread
 

@@ -18,8 +18,8 @@ from skweiper.detector import WeiPerDetector as DetectorClass
 
 ESTIMATORS = [
     WeiPerDetector(),
-    WeiPerDetector(score="msp"),
-    WeiPerDetector(score="energy", projection="explicit", n_repeats=5),
+    WeiPerDetector(method="msp"),
+    WeiPerDetector(method="energy", projection="explicit", n_repeats=5),
     WeiPerTransformer(n_repeats=3),
 ]
 
@@ -44,10 +44,10 @@ def labelled(small):
 
 
 def test_clone_and_parameters(detector):
-    copy = clone(detector.set_params(score="gen", delta=1.0))
-    assert copy.get_params()["score"] == "gen"
+    copy = clone(detector.set_params(method="gen", delta=1.0))
+    assert copy.get_params()["method"] == "gen"
     np.testing.assert_array_equal(copy.weight, detector.weight)
-    assert "score='gen'" in repr(copy)
+    assert "method='gen'" in repr(copy)
     assert "gen" in copy._repr_html_()
 
 
@@ -103,7 +103,7 @@ def test_grid_search_never_fits_on_known_outliers(small, labelled):
 
 def test_two_jobs_find_what_one_finds(detector, labelled):
     X, y = labelled
-    grid = {"delta": [0.5, 2.0], "score": ["kld", "msp"]}
+    grid = {"delta": [0.5, 2.0], "method": ["kld", "msp"]}
 
     def results(n_jobs):
         search = GridSearchCV(detector, grid, cv=StratifiedKFold(3), n_jobs=n_jobs).fit(X, y)
@@ -151,7 +151,7 @@ def test_transformer_gives_the_space_that_the_detector_averages(detector, small)
         logits = space.fit_transform(small["X"])
         assert logits.shape == (60, 25)
         mean_max = logits.reshape(60, 5, 5).max(axis=2).mean(axis=1)
-        detector.set_params(projection=projection, score="max_logit").fit(small["X"])
+        detector.set_params(projection=projection, method="max_logit").fit(small["X"])
         np.testing.assert_allclose(detector.score_samples(small["X"]), mean_max, rtol=1e-5)
 
 

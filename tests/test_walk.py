@@ -34,11 +34,11 @@ def frames_to(function_name, module, call):
 
 
 @pytest.mark.skipif(not find_spec("numba"), reason="needs numba")
-@pytest.mark.parametrize("score", ["kld", "msp"])
-def test_the_walk_from_score_samples_to_the_kernel_is_short(small, score):
+@pytest.mark.parametrize("method", ["kld", "msp"])
+def test_the_walk_from_score_samples_to_the_kernel_is_short(small, method):
     from skweiper._weiper.engines import numba_kernels
 
-    detector = WeiPerDetector(small["weight"], score=score, engine="numba", random_state=0)
+    detector = WeiPerDetector(small["weight"], method=method, engine="numba", random_state=0)
     detector.fit(small["X"])
     walk = frames_to("_over_repeats", numba_kernels, lambda: detector.score_samples(small["X"]))
     assert len(walk) + 1 <= 7, walk  # with the kernel itself

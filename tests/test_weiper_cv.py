@@ -36,7 +36,7 @@ GRID = [
         "epsilon_perturbed": [0.025],
         "random_state": [0],
     },
-    {"score": ["msp", "energy"], "n_repeats": [3], "delta": [2.4], "random_state": [0, 1]},
+    {"method": ["msp", "energy"], "n_repeats": [3], "delta": [2.4], "random_state": [0, 1]},
     {"projection": ["explicit", "random"], "n_repeats": [2], "n_bins": [30], "lambda_2": [1, 2]},
     {
         "n_bins": [35, 50],
@@ -114,7 +114,7 @@ def test_best_estimator_is_a_plain_detector_and_is_delegated_to(searches, data):
     ],
 )
 def test_other_scorings_equal_grid_search(data, labelled, scoring):
-    grid = {"lambda_1": [0.1, 2.5], "n_bins": [30, 60], "n_repeats": [2], "score": ["kld", "msp"]}
+    grid = {"lambda_1": [0.1, 2.5], "n_bins": [30, 60], "n_repeats": [2], "method": ["kld", "msp"]}
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     detector = WeiPerDetector(data.weight, data.bias, random_state=7, contamination=0.3)
     slow = GridSearchCV(detector, grid, cv=folds, scoring=scoring).fit(*labelled)
@@ -187,7 +187,7 @@ def test_one_sided_folds_are_told(data, labelled):
         ({"lambda_1": [-1]}, None, "lambda_1"),
         ({"lambda_1": [1]}, "outliers", "labelled y == -1"),
         ([], None, "param_grid has no candidates"),
-        ({"score": ["bogus"]}, None, "score"),
+        ({"method": ["bogus"]}, None, "method"),
     ],
 )
 def test_bad_input_is_named(data, labelled, grid, y, message):
@@ -373,7 +373,7 @@ def test_parts_of_a_group_hold_each_candidate_once_and_few_terms(most):
 def test_little_memory_takes_more_passes_and_changes_no_result(data, labelled, scoring):
     grid = [
         {"n_repeats": [2], "n_bins": [30, 60], "smoothing": [1, 4], "lambda_1": [0.1, 1]},
-        {"n_repeats": [2], "score": ["msp", "entropy"]},
+        {"n_repeats": [2], "method": ["msp", "entropy"]},
     ]
     X, y = np.tile(labelled[0], (20, 1)), np.tile(labelled[1], 20)
     search = WeiPerDetectorCV(

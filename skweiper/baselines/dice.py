@@ -76,7 +76,7 @@ def dice_weight(weight, X, y=None, *, percentile=90):
     >>> weight = dice_weight(data.weight, data.train, percentile=50)
     >>> float((weight == 0).mean().round(2))
     0.5
-    >>> detector = WeiPerDetector(weight, data.bias, score="energy", random_state=0)
+    >>> detector = WeiPerDetector(weight, data.bias, method="energy", random_state=0)
     >>> detector.fit(data.train).score_samples(data.test_oos).shape
     (1000,)
     """

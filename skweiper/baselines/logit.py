@@ -5,11 +5,10 @@ from numbers import Real
 
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper.baselines.base import HeadDetector
-from skweiper.score_parameter import HasScoreParameter
 from skweiper.scores import LOGIT_SCORES, energy, logit_score
 
 
-class LogitDetector(HasScoreParameter, HeadDetector):
+class LogitDetector(HeadDetector):
     """Detector by a score of the logits: MSP, MaxLogit, Energy, Entropy or GEN.
 
     Higher scores mean more in-distribution. Nothing but the threshold is learnt.
@@ -20,10 +19,9 @@ class LogitDetector(HasScoreParameter, HeadDetector):
         Weight of the classifier's final layer, one row per class. None: X already holds logits.
     bias : array-like of shape (n_classes,), default=None
         Bias of the final layer. None means zeros.
-    score : {"msp", "max_logit", "energy", "entropy", "gen"} or callable, default="msp"
+    method : {"msp", "max_logit", "energy", "entropy", "gen"} or callable, default="msp"
         A name in `skweiper.scores`, or a callable from logits of shape (..., n_classes) to scores
-        of shape (...), higher = more in-distribution. Read it by `get_params()["score"]`:
-        `detector.score(X, y)` is a method (the AUROC).
+        of shape (...), higher = more in-distribution.
     temperature : float, default=1.0
         T > 0: the score is taken of logits / T (energy also multiplied by T, as published).
     contamination : float, default=0.05
@@ -47,19 +45,21 @@ class LogitDetector(HasScoreParameter, HeadDetector):
 
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
-        "score": [StrOptions(set(LOGIT_SCORES)), callable],
+        "method": [StrOptions(set(LOGIT_SCORES)), callable],
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, weight=None, bias=None, *, score="msp", temperature=1.0, contamination=0.05):
+    def __init__(
+        self, weight=None, bias=None, *, method="msp", temperature=1.0, contamination=0.05
+    ):
         self.weight = weight
         self.bias = bias
-        self.score = score
+        self.method = method
         self.temperature = temperature
         self.contamination = contamination
 
     def _score_features(self, features):
         logits = self.head_.logits(features)
-        if self._score_parameter == "energy":
+        if self.method == "energy":
             return partial(energy, temperature=self.temperature)(logits)
-        return logit_score(self._score_parameter)(logits / self.temperature)
+        return logit_score(self.method)(logits / self.temperature)

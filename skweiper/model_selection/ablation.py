@@ -185,7 +185,7 @@ def _single_candidate(changes, seed):
     """A grid of one candidate."""
     parameters = {name: value for name, value in changes.items() if name != "term"}
     if "term" in changes:
-        parameters["score"] = "kld"
+        parameters["method"] = "kld"
     return {name: [value] for name, value in {**parameters, "random_state": seed}.items()}
 
 
@@ -193,11 +193,11 @@ def _checked_term(changes):
     """The term that a setting asks for alone, or None."""
     if "term" not in changes:
         return None
-    score = changes.get("score", "kld")
-    if changes["term"] not in KLDTerms._fields or not is_kld(score):
+    method = changes.get("method", "kld")
+    if changes["term"] not in KLDTerms._fields or not is_kld(method):
         raise ValueError(
-            f"term must be one of {KLDTerms._fields}, with score='kld'; "
-            f"got {changes['term']!r} with score={score!r}."
+            f"term must be one of {KLDTerms._fields}, with method='kld'; "
+            f"got {changes['term']!r} with method={method!r}."
         )
     return changes["term"]
 

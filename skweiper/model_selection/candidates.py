@@ -12,7 +12,7 @@ from skweiper._weiper.rules import KLDTerms, rule_of
 PASS_PARAMETERS = ("delta", "n_repeats", "projection", "random_state")
 """Each distinct combination of these takes a pass over the data of its own."""
 DOWNSTREAM_PARAMETERS = (
-    "score",
+    "method",
     "n_bins",
     "smoothing",
     "smoothing_perturbed",
@@ -90,7 +90,7 @@ class PassGroup:
     rules: list = field(init=False)
 
     def __post_init__(self):
-        self.rules = [rule_of(_as_rule(params)) for params in self.candidates]
+        self.rules = [rule_of(params) for params in self.candidates]
         keys = dict.fromkeys(key for rule in self.rules for key in rule.term_keys)
         self.feature_terms, self.logit_terms, scores = (
             [tuple(rest) for kind, *rest in keys if kind == wanted] for wanted in TERM_KINDS
@@ -181,10 +181,6 @@ class PassGroup:
         """
         values = KLDTerms(*self._terms_of(self.rules[position], terms))
         return values.msp if name == "msp" else -getattr(values, name)
-
-
-def _as_rule(params):
-    return {**params, "method": params["score"]}
 
 
 def _pass_key(params):

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweiper._support.parameters import HasMethods, StrOptions
 from skweiper._support.validation import inlier_rows
+from skweiper.base import auroc_of
 from skweiper.model_selection.labels import as_inlier_labels
 
 
@@ -15,7 +16,7 @@ def _estimator_has(method):
     return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
 
 
-def _has_score(self):
+def _has_scores(self):
     needed = "decision_function" if self.convention == "pyod" else "score_samples"
     return _estimator_has(needed)(self)
 
@@ -100,7 +101,7 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         decision = self.estimator_.decision_function(X)
         return self.estimator_.threshold_ - decision if self.convention == "pyod" else decision
 
-    @available_if(_has_score)
+    @available_if(_has_scores)
     def score_samples(self, X):
         """The estimator's score, higher = more in-distribution.
 
@@ -118,6 +119,22 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         if self.convention == "pyod":
             return -self.estimator_.decision_function(X)
         return self.estimator_.score_samples(X)
+
+    @available_if(_has_scores)
+    def score(self, X, y):
+        """Area under the ROC curve of `score_samples(X)`, in-distribution positive.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            -1 marks OOD samples, any other label ID ones.
+
+        Returns
+        -------
+        float, in [0, 1], higher = better, 0.5 = chance
+        """
+        return auroc_of(self, X, y)
 
     @available_if(_estimator_has("predict"))
     def predict(self, X):

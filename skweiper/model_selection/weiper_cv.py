@@ -35,7 +35,7 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
     bias : array-like of shape (n_classes,), default=None
         Bias of the final layer.
     param_grid : dict or list of dict
-        Lists of values over `score`, `delta`, `n_repeats`, `projection`, `random_state`, `n_bins`,
+        Lists of values over `method`, `delta`, `n_repeats`, `projection`, `random_state`, `n_bins`,
         `smoothing`, `smoothing_perturbed`, `epsilon`, `epsilon_perturbed`, `lambda_1` and
         `lambda_2`. What it leaves open has `WeiPerDetector`'s default.
     cv : int, splitter, iterable of (train, test) or None, default=None

@@ -46,7 +46,7 @@ class DensityDisplay:
         Parameters
         ----------
         detector : WeiPerDetector, a search over one, or a Pipeline that ends in one
-            Fitted, with score="kld".
+            Fitted, with method="kld".
         X : array-like of shape (n_samples, n_features)
             A few samples.
         names : list of str, default=None
@@ -62,7 +62,7 @@ class DensityDisplay:
         TypeError
             Another detector.
         ValueError
-            Another score than "kld", or names that are not one per sample.
+            Another method than "kld", or names that are not one per sample.
         """
         detector, X = weiper_inside(detector, X)
         found = detector.densities(X)

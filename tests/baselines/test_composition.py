@@ -20,21 +20,21 @@ def problem():
     return X, centres - centres.mean(axis=0), rng.randn(5)
 
 
-@pytest.mark.parametrize("score", LOGIT_SCORES)
-def test_weiper_without_perturbation_is_the_logit_score(problem, score):
+@pytest.mark.parametrize("method", LOGIT_SCORES)
+def test_weiper_without_perturbation_is_the_logit_score(problem, method):
     X, *head = problem
-    weiper = WeiPerDetector(*head, score=score, delta=0, n_repeats=2, random_state=0).fit(X)
-    plain = LogitDetector(*head, score=score).fit(X)
+    weiper = WeiPerDetector(*head, method=method, delta=0, n_repeats=2, random_state=0).fit(X)
+    plain = LogitDetector(*head, method=method).fit(X)
     np.testing.assert_allclose(weiper.score_samples(X), plain.score_samples(X), atol=1e-4)
 
 
-@pytest.mark.parametrize("score", ["kld", "msp", "energy"])
-def test_react_before_weiper(problem, score):
+@pytest.mark.parametrize("method", ["kld", "msp", "energy"])
+def test_react_before_weiper(problem, method):
     X, *head = problem
-    detector = WeiPerDetector(*head, score=score, n_repeats=5, random_state=0)
+    detector = WeiPerDetector(*head, method=method, n_repeats=5, random_state=0)
     pipeline = make_pipeline(ReAct(percentile=90), detector).fit(X)
     clipped = np.minimum(X, np.percentile(X.astype(np.float32), 90))
-    alone = WeiPerDetector(*head, score=score, n_repeats=5, random_state=0).fit(clipped)
+    alone = WeiPerDetector(*head, method=method, n_repeats=5, random_state=0).fit(clipped)
     np.testing.assert_allclose(pipeline.score_samples(X), alone.score_samples(clipped), atol=1e-5)
 
 
@@ -53,7 +53,7 @@ def test_dice_detector_is_the_energy_of_the_sparse_weight(problem):
     sparse = dice_weight(weight, X, percentile=75)
     assert (sparse == 0).sum() == 60
     np.testing.assert_array_equal(sparse[sparse != 0], weight[sparse != 0])
-    energy = LogitDetector(sparse, bias, score="energy").fit(X)
+    energy = LogitDetector(sparse, bias, method="energy").fit(X)
     dice = DICEDetector(weight, bias, percentile=75).fit(X)
     np.testing.assert_array_equal(energy.score_samples(X), dice.score_samples(X))
 
@@ -75,7 +75,7 @@ def test_dice_leaves_known_outliers_out(problem):
 def test_dice_before_weiper_without_perturbation_is_dice(problem):
     X, weight, bias = problem
     sparse = dice_weight(weight, X)
-    weiper = WeiPerDetector(sparse, bias, score="energy", delta=0, n_repeats=1, random_state=0)
+    weiper = WeiPerDetector(sparse, bias, method="energy", delta=0, n_repeats=1, random_state=0)
     dice = DICEDetector(weight, bias).fit(X)
     np.testing.assert_allclose(weiper.fit(X).score_samples(X), dice.score_samples(X), atol=1e-4)
 

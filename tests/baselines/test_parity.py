@@ -47,13 +47,13 @@ def test_every_method_of_the_file_is_compared():
 
 @pytest.mark.parametrize("name", LOGIT_SCORES)
 def test_logit_scores(data, rows, name):
-    detector = baselines.LogitDetector(data.weight, data.bias, score=LOGIT_SCORES[name])
+    detector = baselines.LogitDetector(data.weight, data.bias, method=LOGIT_SCORES[name])
     GOLDEN.assert_agrees(name, detector.fit(data.train).score_samples(rows))
 
 
 @pytest.mark.parametrize("name", SHAPERS)
 def test_shapers_before_energy(data, rows, name):
-    energy = baselines.LogitDetector(data.weight, data.bias, score="energy")
+    energy = baselines.LogitDetector(data.weight, data.bias, method="energy")
     # OpenOOD takes its percentiles from the validation split.
     pipeline = make_pipeline(SHAPERS[name], energy).fit(data.validation)
     GOLDEN.assert_agrees(name, pipeline.score_samples(rows))
@@ -72,7 +72,7 @@ def test_vra_raises_small_features_in_openood_where_the_paper_zeroes_them(data, 
     thresholds = GOLDEN.methods["vra_low15"]["fitted"]["thresholds"]
     np.testing.assert_allclose([shaper.low_, shaper.high_], thresholds, rtol=1e-6)
     clipped = np.clip(rows.astype(np.float64), shaper.low_, shaper.high_)
-    energy = baselines.LogitDetector(data.weight, data.bias, score="energy").fit(data.train)
+    energy = baselines.LogitDetector(data.weight, data.bias, method="energy").fit(data.train)
     GOLDEN.assert_agrees("vra_low15", energy.score_samples(clipped))
     # The paper's form is another one here.
     published = energy.score_samples(shaper.transform(rows))

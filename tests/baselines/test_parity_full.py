@@ -83,13 +83,13 @@ def test_every_method_of_the_file_is_compared_or_named(golden):
 
 @pytest.mark.parametrize("name", LOGIT_SCORES)
 def test_logit_scores(data, rows, agrees, name):
-    detector = with_head(baselines.LogitDetector(score=LOGIT_SCORES[name]), data)
+    detector = with_head(baselines.LogitDetector(method=LOGIT_SCORES[name]), data)
     agrees(name, detector.fit(data["validation"]).score_samples(rows))
 
 
 @pytest.mark.parametrize("name", SHAPERS)
 def test_shapers_before_energy(data, rows, agrees, name):
-    energy = with_head(baselines.LogitDetector(score="energy"), data)
+    energy = with_head(baselines.LogitDetector(method="energy"), data)
     pipeline = make_pipeline(SHAPERS[name], energy).fit(data["validation"])
     agrees(name, pipeline.score_samples(rows))
 
@@ -103,7 +103,7 @@ def test_detectors(data, rows, agrees, name):
 
 def test_vra_with_small_features_raised(data, rows, agrees):
     shaper = VRA(percentile_low=15, percentile_high=90).fit(data["validation"])
-    energy = with_head(baselines.LogitDetector(score="energy"), data).fit(data["validation"])
+    energy = with_head(baselines.LogitDetector(method="energy"), data).fit(data["validation"])
     clipped = np.clip(rows.astype(np.float64), shaper.low_, shaper.high_)
     agrees("vra_low15", energy.score_samples(clipped))
 

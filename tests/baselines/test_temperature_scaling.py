@@ -43,7 +43,7 @@ def test_known_outliers_do_not_move_the_temperature(logits):
 
 def test_score_is_the_msp_at_the_temperature(logits):
     scaling = TemperatureScalingDetector().fit(logits, drawn(logits, 2.0))
-    msp = LogitDetector(score="msp", temperature=scaling.temperature_).fit(logits)
+    msp = LogitDetector(method="msp", temperature=scaling.temperature_).fit(logits)
     np.testing.assert_array_equal(scaling.score_samples(logits), msp.score_samples(logits))
 
 

@@ -1,0 +1,103 @@
+"""The plan of the house: who may import whom, and that CONTRIBUTING shows it as it is."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "skweiper"
+FLOORS = (  # from the ground up; a room imports only from floors below its own
+    {"version", "presets", "datasets", "scores", "conformal", "metrics"},
+    {"_support"},
+    {"head"},
+    {"_weiper"},
+    {"base"},
+    {"detector", "transformer", "shaping", "baselines"},
+    {"registry", "evaluation", "plotting", "model_selection"},
+    {"__init__"},
+)
+METHOD_ROOMS = (  # within _weiper
+    {"density", "statistics", "perturbation"},
+    {"engines"},
+    {"execution", "rules"},
+    {"passes"},
+    {"fitting"},
+)
+OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "dask", "pyarrow"}
+
+
+def imported(path):
+    """(module, whether within a function) of every import in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+            if node.module == "skweiper":
+                names = [f"skweiper.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from ((name, node in inside) for name in names)
+
+
+def room_of(path, folder):
+    return path.relative_to(folder).parts[0].removesuffix(".py")
+
+
+def storeys(folder, floors, prefix):
+    """Imports of a room above or beside its own, as text."""
+    level = {room: number for number, floor in enumerate(floors) for room in floor}
+    for path in folder.rglob("*.py"):
+        room = room_of(path, folder)
+        for name, _ in imported(path):
+            other = name.removeprefix(prefix).split(".")[0] if name.startswith(prefix) else room
+            if other != room and level[other] >= level[room]:
+                yield f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_a_room_imports_only_from_floors_below():
+    assert not list(storeys(PACKAGE, FLOORS, "skweiper."))
+
+
+def test_so_do_the_rooms_of_the_method():
+    floors = (*METHOD_ROOMS, {"__init__"})
+    assert not list(storeys(PACKAGE / "_weiper", floors, "skweiper._weiper."))
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    eager = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in PACKAGE.rglob("*.py")
+        for name, is_inside in imported(path)
+        if name.split(".")[0] in OPTIONAL and not is_inside
+    ]
+    # Modules that are themselves imported only where the engine is asked for.
+    assert all("engines/numba" in where for where in eager), eager
+
+
+def planned_rooms():
+    """Names in CONTRIBUTING's plan of the house."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    plan = re.search(r"```text\n(.*?)```", text, re.DOTALL).group(1)
+    return {line.split()[0].rstrip("/") for line in plan.splitlines() if line.strip()}
+
+
+def test_the_plan_in_contributing_has_every_room():
+    rooms = {room_of(path, PACKAGE) for path in PACKAGE.rglob("*.py")} - {"__init__", "version"}
+    support = {room_of(p, PACKAGE / "_support") for p in (PACKAGE / "_support").rglob("*.py")}
+    method = {room_of(path, PACKAGE / "_weiper") for path in (PACKAGE / "_weiper").rglob("*.py")}
+    assert planned_rooms() == (rooms | support | method) - {"__init__"}
+
+
+@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS])
+def test_no_room_is_on_two_floors(floors):
+    assert sum(map(len, floors)) == len(set().union(*floors))
