@@ -15,6 +15,7 @@ import numba
 import numpy as np
 import pandas as pd
 from reporting import machine, markdown_table, save, seconds
+
 from skweiper._weiper.engines import numba_divergence, numba_kernels
 
 N_VALUES = 1000

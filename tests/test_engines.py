@@ -2,10 +2,13 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
+from skweiper._support import notice
 from skweiper._weiper.density import bins_over, smooth, symmetric_kl
 from skweiper._weiper.engines import numpy as numpy_engine
 from skweiper._weiper.engines.arrays import ArrayEngine
@@ -151,6 +154,9 @@ def test_auto_is_numba_where_installed():
 
 def test_auto_is_numpy_where_numba_cannot_be_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "skweiper._weiper.engines.numba", None)
+    notice._times_given.cache_clear()
+    with nullcontext() if find_spec("numba") is None else pytest.warns(match="cannot be imported"):
+        assert type(select_engine("auto")) is NumpyEngine
     assert type(select_engine("auto")) is NumpyEngine
     with pytest.raises(ImportError, match=r"cannot be imported.*skweiper\[fast\]"):
         select_engine("numba")

@@ -6,13 +6,19 @@ infinity may never be assumed.
 
 import numba
 
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+from skweiper._weiper.engines.numba_cache import let_cache
+
+
+def _compiler(**liberties):
+    compile_kernel = numba.njit(nogil=True, error_model="numpy", **liberties)
+    return lambda function: let_cache(compile_kernel(function))
+
+
+compiled = _compiler()
 # Multiplications and additions may be fused, but not taken in another order.
-compiled_exact = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+compiled_exact = _compiler(fastmath={"contract"})
 # Sums may be taken in any order: this is what lets them run in vector registers.
-compiled_sum = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
+compiled_sum = _compiler(fastmath={"reassoc", "contract", "nsz"})
 # Copied into the callers before they are compiled, with their liberties: each compilation of a
 # function by itself costs a tenth of a second and more.
 inlined = numba.njit(nogil=True, error_model="numpy", inline="always")

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from skweiper._support.notice import warn_once
 from skweiper._support.validation import is_device_array
 from skweiper._weiper.engines.numpy import NumpyEngine
 
@@ -12,20 +13,37 @@ DEVICES = ("auto", "cpu", "cuda")
 def _numba_engine():
     try:
         from skweiper._weiper.engines.numba import NumbaEngine
-    except ImportError as error:
+        from skweiper._weiper.engines.numba_cache import warn_where_uncached
+    except Exception as error:  # a numba that does not match may raise anything
         raise ImportError(
-            f"engine='numba' needs numba, which cannot be imported: {error}. "
+            "engine='numba' needs numba, which cannot be imported: "
+            f"{type(error).__name__}: {error}. "
             "Run: pip install 'skweiper[fast]', or pass engine='numpy'."
         ) from error
+    warn_where_uncached()
     return NumbaEngine()
 
 
+def _is_installed(name):
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # imported from no file
+        return True
+
+
 def _fastest_engine():
-    if not find_spec("numba"):
+    if not _is_installed("numba"):
         return NumpyEngine()
     try:
         return _numba_engine()
-    except ImportError:  # installed, but refusing this version of NumPy
+    except ImportError as error:
+        cause = error.__cause__
+        warn_once(
+            "engine",
+            "engine='auto' computes with NumPy, which is slower, since the numba that is installed "
+            f"cannot be imported: {type(cause).__name__}: {cause}. Run: pip install --upgrade "
+            "'skweiper[fast]' for a numba that matches, or pass engine='numpy'.",
+        )
         return NumpyEngine()
 
 
@@ -73,6 +91,12 @@ def select_engine(engine="auto", device="auto", X=None):
         numba or the GPU is asked for, and numba or CuPy cannot be imported.
     RuntimeError
         The GPU is asked for, and there is none.
+
+    Warns
+    -----
+    UserWarning
+        Once per process each: "auto" takes numpy although numba is installed, since it cannot be
+        imported; numba cannot cache its compiled code on disk.
 
     Returns
     -------
