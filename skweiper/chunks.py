@@ -31,7 +31,7 @@ class FeatureRows:
 
     Attributes
     ----------
-    X : ndarray, memory map, DataFrame or device array of shape (n_samples, n_features)
+    X : ndarray, memory map, DataFrame, `RowView` or device array, (n_samples, n_features)
     row_index : ndarray of shape (len(self),), int, or None
         Rows of X that take part; None means all.
     """

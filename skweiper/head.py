@@ -9,6 +9,7 @@ from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skweiper.containers import as_host
 from skweiper.row_products import row_products
 
 HIDDEN_ACTIVATIONS = MappingProxyType(
@@ -66,15 +67,9 @@ class Head:
 
 
 def _as_host_array(array):
-    """A NumPy array of a tensor-like: moved off its gradient and device by its own methods."""
-    for step in ("detach", "cpu"):
-        if hasattr(array, step):
-            array = getattr(array, step)()
-    if issparse(array):
-        return array.toarray()
-    if hasattr(array, "get") and hasattr(array, "__cuda_array_interface__"):
-        return array.get()
-    return array.numpy() if hasattr(array, "numpy") else np.asarray(array)
+    """A NumPy array of any array-like, a tensor or a sparse matrix."""
+    array = as_host(array)
+    return array.toarray() if issparse(array) else np.asarray(array)
 
 
 def _real_array(array, name, shape):
