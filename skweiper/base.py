@@ -11,11 +11,43 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweiper.chunks import FeatureRows
 from skweiper.conformal import conformal_p_values
+from skweiper.parameter_repr import estimator_repr
 from skweiper.validation import as_host, check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.version import __version__
 
 
-class BaseDetector(OutlierMixin, BaseEstimator):
+class Estimator(BaseEstimator):
+    """Base class of all estimators of this library: how they are shown, and how they are saved."""
+
+    def __repr__(self):
+        return estimator_repr(self)
+
+    def __getstate__(self):
+        # As NumPy arrays: neither PyTorch nor CuPy is needed where the estimator is loaded. Not in
+        # `__init__`, where scikit-learn's clone expects each parameter to stay the same object.
+        state = {name: as_host(value) for name, value in super().__getstate__().items()}
+        return {**state, "_skweiper_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        saved = state.pop("_skweiper_version", "unknown")
+        if _compatible_versions(saved) != _compatible_versions(__version__):
+            warnings.warn(
+                f"This {type(self).__name__} was saved by skweiper {saved} and is loaded by "
+                f"skweiper {__version__}: its results may differ. Fit and save it again.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+def _compatible_versions(version):
+    """What versions that understand each other have in common: below 1.0, the minor version too."""
+    major, _, rest = str(version).partition(".")
+    return (major, rest.partition(".")[0]) if major == "0" else (major,)
+
+
+class BaseDetector(OutlierMixin, Estimator):
     """Base class of all detectors: a detector learns and scores rows, the rest is done here.
 
     A subclass defines
@@ -198,26 +230,6 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 "row, or rescale the features and the head together."
             )
         return scores
-
-    def __getstate__(self):
-        state = {name: as_host(value) for name, value in super().__getstate__().items()}
-        return {**state, "_skweiper_version": __version__}
-
-    def __setstate__(self, state):
-        state = dict(state)
-        saved = state.pop("_skweiper_version", "unknown")
-        if _major(saved) != _major(__version__):
-            warnings.warn(
-                f"This {type(self).__name__} was saved by skweiper {saved} and is loaded by "
-                f"skweiper {__version__}: its scores may differ. Fit and save it again.",
-                UserWarning,
-                stacklevel=2,
-            )
-        super().__setstate__(state)
-
-
-def _major(version):
-    return version.split(".")[0]
 
 
 def _labels_of(y, mask):

@@ -7,10 +7,11 @@ They keep the feature space, so they may stand before any detector in a Pipeline
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper.base import Estimator
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.quantile import pooled_quantile
 from skweiper.validation import (
@@ -73,7 +74,7 @@ def pruning_scale(features, kept):
     return np.exp(np.clip(ratio, -LARGEST_EXPONENT, LARGEST_EXPONENT))
 
 
-class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
     """Base of the shapers: a subclass defines `_shape(features)`, and may define `_learn(chunks)`.
 
     Arrays on a GPU are taken; the result is always a NumPy array. Known outliers (y == -1) take

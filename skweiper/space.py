@@ -3,11 +3,12 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper.base import Estimator
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
 from skweiper.head import check_head
@@ -18,7 +19,7 @@ from skweiper.validation import check_feature_matrix, check_width_and_names
 CHUNK_ROWS = 128
 
 
-class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Map penultimate features to perturbed logits, the WeiPer space.
 
     Parameters

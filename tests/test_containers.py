@@ -16,6 +16,7 @@ from skweiper.head import head_from_torch
 from skweiper.model_selection import synthetic_outliers, train_validation_split_for_ood
 from skweiper.row_views import StoredRows
 from skweiper.shaping import ReAct
+from tests.tensors import BFloat16Tensor
 
 NAMES = [f"f{i}" for i in range(12)]
 
@@ -227,36 +228,6 @@ def test_a_column_of_lists_of_different_lengths(spoiled, small, estimators):
     got = "no list" if spoiled is None else r"a list of shape \(2,\)"
     with pytest.raises(ValueError, match=rf"lists of shape \(12,\), but row 3 holds {got}"):
         estimators[0].fit(column)
-
-
-class BFloat16Tensor:
-    """As much of a bfloat16 tensor as is used here: NumPy does not know its type."""
-
-    dtype = "torch.bfloat16"
-
-    def __init__(self, values, dtype="torch.bfloat16"):
-        # Float32 with the mantissa of bfloat16.
-        self.values = (np.float32(values).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-        self.shape, self.ndim, self.dtype = self.values.shape, self.values.ndim, dtype
-
-    def detach(self):
-        return self
-
-    cpu = detach
-
-    def float(self):
-        return BFloat16Tensor(self.values, "torch.float32")
-
-    def numpy(self):
-        if self.dtype == "torch.bfloat16":
-            raise TypeError("Got unsupported ScalarType BFloat16")
-        return self.values
-
-    def __getitem__(self, rows):
-        return BFloat16Tensor(self.values[rows])
-
-    def __reduce__(self):
-        raise ModuleNotFoundError("No module named 'torch'")
 
 
 def bfloat16_of_torch(values):

@@ -1,12 +1,13 @@
 """InlierOnly: keep known outliers out of the fit of any estimator."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper.base import Estimator
 from skweiper.model_selection.labels import as_inlier_labels
 from skweiper.validation import inlier_rows
 
@@ -20,7 +21,7 @@ def _has_score(self):
     return _estimator_has(needed)(self)
 
 
-class InlierOnly(MetaEstimatorMixin, BaseEstimator):
+class InlierOnly(MetaEstimatorMixin, Estimator):
     """Fit an estimator on the rows that are not labelled as outliers.
 
     For detectors and transformers of other libraries in cross-validation and searches with OOD

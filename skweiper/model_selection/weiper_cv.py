@@ -6,14 +6,14 @@ from numbers import Integral
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import OutlierMixin, clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skweiper.base import BaseDetector
+from skweiper.base import BaseDetector, Estimator
 from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
 from skweiper.model_selection.sweep import most_terms, sweep_group
@@ -21,7 +21,7 @@ from skweiper.progress import track
 from skweiper.validation import check_feature_matrix, check_width_and_names, inlier_rows
 
 
-class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
+class WeiPerDetectorCV(OutlierMixin, Estimator):
     """WeiPerDetector with its hyperparameters chosen by cross-validation.
 
     Gives the results of `GridSearchCV(WeiPerDetector(...), param_grid)`, but passes over the data
