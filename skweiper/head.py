@@ -10,6 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skweiper.containers import as_host
+from skweiper.head_mistakes import check_is_array, check_is_layer, listed, matrices
 from skweiper.row_products import row_products
 
 HIDDEN_ACTIVATIONS = MappingProxyType(
@@ -74,6 +75,7 @@ def _as_host_array(array):
 
 def _real_array(array, name, shape):
     """Float64 copy of `array`, refused with its name where it is not finite and real."""
+    check_is_array(array, name)
     array = _as_host_array(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(
@@ -226,16 +228,12 @@ def head_from_classifier(classifier):
 
 def _linear_keys(state, prefix):
     """The (weight, bias) keys of the only two-dimensional weight under `prefix`."""
-    weights = [
-        key
-        for key, value in state.items()
-        if key.startswith(prefix) and key.split(".")[-1] == "weight" and len(value.shape) == 2
-    ]
+    weights = matrices(state, prefix)
     if len(weights) != 1:
         raise ValueError(
             f"The state dict has {len(weights)} two-dimensional weights under prefix={prefix!r}, "
-            f"expected one; found {weights or sorted(state)}. Name the final layer, "
-            "for example prefix='fc.'."
+            f"expected one; likely heads: {listed(weights or matrices(state))}. Name the final "
+            "layer, for example prefix='fc.'."
         )
     return weights[0], weights[0][: -len("weight")] + "bias"
 
@@ -260,7 +258,10 @@ def head_from_torch(layer, prefix=""):
     ------
     ValueError
         The state dict holds no, or more than one, two-dimensional weight under `prefix`.
+    TypeError
+        Anything but a layer or a state dict, such as a model or a path.
     """
+    check_is_layer(layer)
     if hasattr(layer, "weight"):
         weight, bias = layer.weight, getattr(layer, "bias", None)
     else:
