@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweiper.chunks import FeatureRows
 from skweiper.conformal import conformal_p_values
+from skweiper.known_outliers import labels_as_array
 from skweiper.parameter_repr import estimator_repr
 from skweiper.validation import as_host, check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.version import __version__
@@ -84,7 +85,7 @@ class BaseDetector(OutlierMixin, Estimator):
         """
         self._validate_params()
         X = check_feature_matrix(X, type(self).__name__)
-        mask = inlier_rows(X, y)
+        mask = inlier_rows(X, y, are_classes=self._reads_classes)
         check_width_and_names(self, X, reset=True)
         training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask))
         if not np.isfinite(training_scores).all():
@@ -93,9 +94,15 @@ class BaseDetector(OutlierMixin, Estimator):
                 "together, so that the logits are of moderate size."
             )
         self.offset_ = float(np.quantile(training_scores, self.contamination))
+        self._training_offset = self.offset_
         # Calibration scores of an earlier fit say nothing about this one.
         vars(self).pop("conformal_scores_", None)
         return self
+
+    @property
+    def _reads_classes(self):
+        """Whether `fit` learns from the classes in y, not only which rows to leave out."""
+        return False
 
     def score_samples(self, X):
         """Score of each sample, higher = more in-distribution.
@@ -157,14 +164,42 @@ class BaseDetector(OutlierMixin, Estimator):
         Returns
         -------
         self : object
+
+        Warns
+        -----
+        UserWarning
+            `X_id` has fewer than 1 / (1 - tpr) rows, so that its lowest score is the threshold; or
+            most of its rows score below the threshold that `fit` set, as OOD rows do.
         """
         constraints = {"tpr": [Interval(Real, 0, 1, closed="right")]}
         validate_parameter_constraints(constraints, {"tpr": tpr}, caller_name="calibrate")
         scores = np.sort(self.score_samples(X_id))
+        self._warn_of_calibration(scores, tpr)
         # A hair off the product, or rounding would ask for one sample more: 0.95 * 20 > 19.
         n_accepted = max(1, int(np.ceil(tpr * len(scores) * (1 - 1e-12))))
         self.offset_ = float(scores[len(scores) - n_accepted])
         return self
+
+    def _warn_of_calibration(self, scores, tpr):
+        """Warn of rows that are too few, or look like OOD rows, to calibrate on."""
+        enough = 1 / (1 - tpr) if tpr < 1 else 1
+        if len(scores) < enough * (1 - 1e-9):
+            warnings.warn(
+                f"X_id has {len(scores)} rows, fewer than 1 / (1 - tpr) = {enough:.0f}: the "
+                f"threshold is their lowest score, which says little about tpr={tpr}. Pass more "
+                "held-out rows, or a lower tpr.",
+                UserWarning,
+                stacklevel=3,
+            )
+        share = np.mean(scores < getattr(self, "_training_offset", self.offset_))
+        if share > 0.5:
+            warnings.warn(
+                f"{share:.0%} of the rows of X_id score below the threshold that fit set for "
+                f"{self.contamination:.0%} of the training rows: are they in-distribution, and "
+                "prepared as the training rows were? As it is, OOD rows will pass as well.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def calibrate_p_values(self, X_id):
         """Keep the scores of held-out in-distribution samples, for `p_value`.
@@ -236,6 +271,5 @@ def _labels_of(y, mask):
     """The labels of the rows that take part, or None."""
     if y is None:
         return None
-    labels = np.asarray(as_host(y))
-    labels = labels.reshape(len(labels))
+    labels = labels_as_array(y)
     return labels if mask is None else labels[mask]

@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 from sklearn.utils import check_random_state
 
+from skweiper.known_outliers import inlier_flags, labels_as_array
 from skweiper.score_vectors import finite_vector
 
 CONVENTIONS = ("openood", "openood-id", "vim", "pytorch-ood")
@@ -237,7 +238,7 @@ class OODScorer:
     greater_is_better: bool = True
 
     def __call__(self, detector, X, y):
-        is_id = np.asarray(y) != -1
+        is_id = inlier_flags(labels_as_array(y))
         if is_id.all() or not is_id.any():
             raise ValueError(
                 f"y must hold ID samples and OOD samples (y == -1), got {is_id.sum()} ID and "

@@ -1,9 +1,6 @@
 """A hyperparameter named `score` beside scikit-learn's method of that name."""
 
-import numpy as np
-from sklearn.metrics import roc_auc_score
-
-from skweiper.validation import as_host
+from skweiper.known_outliers import labelled_auroc
 
 
 class ScoreParameter:
@@ -51,11 +48,11 @@ class HasScoreParameter:
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
-            -1 marks OOD samples, any other label ID ones. NaN, with a warning, where one kind is
-            missing.
+            -1 marks OOD samples, any other label ID ones. NaN, with a warning that says why,
+            where one kind is missing.
 
         Returns
         -------
         float, in [0, 1]
         """
-        return roc_auc_score(np.asarray(as_host(y)) != -1, self.score_samples(X))
+        return labelled_auroc(y, self.score_samples(X))

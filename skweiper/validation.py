@@ -20,6 +20,7 @@ from skweiper.containers import (
     is_stored_array,
     is_tensor,
 )
+from skweiper.known_outliers import inlier_flags, labels_as_array, warn_if_none_is_marked
 from skweiper.list_columns import stacked_lists
 from skweiper.row_views import BFloat16Rows, FrameRows, RowView, StoredRows
 
@@ -205,7 +206,7 @@ def _check_same_width(estimator, X):
     raise ValueError(message)
 
 
-def inlier_rows(X, y):
+def inlier_rows(X, y, *, are_classes=False):
     """Mask of the rows that are not labelled as known outliers.
 
     Parameters
@@ -213,6 +214,8 @@ def inlier_rows(X, y):
     X : array of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or None
         -1 marks a known outlier; any other value, or None, an inlier.
+    are_classes : bool
+        Whether the estimator reads classes from y.
 
     Returns
     -------
@@ -222,36 +225,32 @@ def inlier_rows(X, y):
     Raises
     ------
     ValueError
-        y has another length, labels every row -1, or holds the text "-1".
+        y has another length, labels every row -1, or holds what means -1 but is none.
+
+    Warns
+    -----
+    UserWarning
+        No row is labelled -1, and y seems to mark outliers in another way.
     """
     if y is None:
         return None
-    y = np.asarray(as_host(y))
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
+    y = labels_as_array(y)
     n_samples = _num_samples(X)
-    if y.shape[:1] != (n_samples,) or y.ndim > 1:
+    if y.shape != (n_samples,):
         raise ValueError(
             f"y must have shape ({n_samples},), one label per row of X, got shape {y.shape}. "
             "Found input variables with inconsistent numbers of samples."
         )
-    is_inlier = y != -1 if y.dtype.kind in "fiub" else _are_not_minus_one(y)
+    is_inlier = inlier_flags(y)
+    if is_inlier.all():
+        warn_if_none_is_marked(y, are_classes=are_classes)
+        return None
     if not is_inlier.any():
         raise ValueError(
             f"All {n_samples} rows are labelled y == -1 (known outliers), so no row is left to "
             "fit on. Label in-distribution rows +1, or pass y=None."
         )
-    return None if is_inlier.all() else is_inlier
-
-
-def _are_not_minus_one(labels):
-    """For labels of any type; text that reads -1 would pass for an inlier, and is refused."""
-    if any(isinstance(label, str) and label.strip() in ("-1", "-1.0") for label in labels):
-        raise ValueError(
-            "y holds the text '-1', which is no number and would make known outliers inliers. "
-            "Convert it: y = np.asarray(y).astype(int), or pass -1 and +1 as numbers."
-        )
-    return np.array([label is pd.NA or bool(label != -1) for label in labels])
+    return is_inlier
 
 
 def check_finite(chunk, source, row_numbers):

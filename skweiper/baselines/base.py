@@ -89,11 +89,17 @@ class ClassDetector(HeadDetector):
         "labels": [StrOptions({"head", "y"})],
     }
 
+    @property
+    def _reads_classes(self):
+        return self.labels == "y"
+
     def _class_labels(self, rows, labels):
         """The class of each training row, ndarray of shape (n_samples,)."""
         if self.labels == "head":
             return self._map_rows(rows, self._predicted_class)
-        return required_labels(labels, type(self).__name__)
+        labels = required_labels(labels, type(self).__name__)
+        check_no_inlier_labels(labels, self.head_.n_classes)
+        return labels
 
     def _predicted_class(self, features):
         return self.head_.logits(features).argmax(axis=1)
@@ -113,6 +119,25 @@ def required_labels(labels, name):
             "labels='head' to take the classes that the head predicts."
         )
     return labels
+
+
+def check_no_inlier_labels(labels, n_classes):
+    """Refuse the label +1 of every inlier where classes are expected.
+
+    Raises
+    ------
+    ValueError
+        All labels are 1, and there are several classes.
+    """
+    if n_classes > 1 and all(label == 1 for label in labels):
+        raise _single_class(1, n_classes, "pass labels='head'")
+
+
+def _single_class(label, n_classes, otherwise):
+    return ValueError(
+        f"y holds one class only ({int(label)}) of {n_classes}. Pass the class of each row, not "
+        f"inlier labels, or {otherwise}."
+    )
 
 
 def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
@@ -144,10 +169,7 @@ def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
             f"head's rows, or {otherwise}."
         )
     if n_classes > 1 and np.all(numbers == numbers[0]):
-        raise ValueError(
-            f"y holds one class only ({int(numbers[0])}) of {n_classes}. Pass the class of each "
-            f"row, not inlier labels, or {otherwise}."
-        )
+        raise _single_class(numbers[0], n_classes, otherwise)
     return numbers.astype(np.intp)
 
 
