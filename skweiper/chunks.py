@@ -78,6 +78,9 @@ class FeatureRows:
         source = self.raw(rows)
         with np.errstate(over="ignore"):  # an overflow is reported by check_finite, with its place
             chunk = np.ascontiguousarray(source, dtype=dtype)
-        all_rows = range(len(self)) if self.row_index is None else self.row_index
-        check_finite(chunk, source, all_rows[rows])
+        check_finite(chunk, source, self.row_numbers(rows))
         return chunk
+
+    def row_numbers(self, rows):
+        """Rows of X behind a slice of the rows."""
+        return (range(len(self)) if self.row_index is None else self.row_index)[rows]

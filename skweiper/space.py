@@ -125,6 +125,11 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         -------
         ndarray of shape (n_samples, n_repeats * n_classes), float32
             Column i * n_classes + c is repeat i of class c.
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, or values so large that a perturbed logit overflows.
         """
         check_is_fitted(self)
         X = check_feature_matrix(X, type(self).__name__)
@@ -143,7 +148,9 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
             bytes_per_row = FLOAT32_BYTES * (columns.stop - first)
             chunk_rows = rows_within(memory_budget() // 4, bytes_per_row, most)
             for chunk in row_slices(len(rows), chunk_rows):
-                logits = engine.perturbed_logits(engine.load(rows, chunk), block)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    logits = engine.perturbed_logits(engine.load(rows, chunk), block)
+                _check_no_overflow(logits, chunk.start)
                 space[chunk, columns] = logits.reshape(len(logits), -1)
             first = columns.stop
         return space
@@ -156,3 +163,14 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
     @property
     def _n_features_out(self):
         return self.perturbation_.n_repeats * self.head_.n_classes
+
+
+def _check_no_overflow(logits, first_row):
+    """Refuse perturbed logits beyond float32."""
+    is_finite = np.isfinite(logits).all(axis=(1, 2))
+    if not is_finite.all():
+        row = first_row + int(np.argmin(is_finite))
+        raise ValueError(
+            f"The perturbed logits of row {row} of X overflow float32. Remove the row, or rescale "
+            "the features and the head together."
+        )

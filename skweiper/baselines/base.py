@@ -9,6 +9,8 @@ from skweiper.head import check_head
 from skweiper.threads import available_threads, map_in_order
 
 BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
+LARGEST_VALUE = 1e140
+"""Of a feature: its square, summed over any number of rows, stays far below the largest float64."""
 LEAST_VALUES = 2**18
 """Numbers of a chunk, below which starting threads costs more than they save."""
 
@@ -23,10 +25,41 @@ def chunk_slices(n_rows, values_per_row, n_threads=1):
 
 
 def load_chunk(rows, part, dtype=np.float64):
-    """Features of a slice of `FeatureRows` on the host."""
+    """Features of a slice of `FeatureRows` on the host, none too large to be squared."""
     if rows.is_on_device:
-        return FeatureRows(rows.raw(part).get()).load(slice(None), dtype=dtype)
-    return rows.load(part, dtype=dtype)
+        rows, part = FeatureRows(rows.raw(part).get()), slice(None)
+    chunk = rows.load(part, dtype=dtype)
+    if getattr(rows.X, "dtype", np.dtype(np.float64)).itemsize >= 8:
+        check_squares(chunk, rows.row_numbers(part))
+    return chunk
+
+
+def check_squares(chunk, row_numbers):
+    """Refuse values whose squares, or sums of them, overflow double precision.
+
+    Lengths would be infinite, and rows divided by them zero.
+
+    Parameters
+    ----------
+    chunk : ndarray of shape (n_rows, n_features), float64
+    row_numbers : sequence of int
+        Row of X behind each row of the chunk, for the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    with np.errstate(over="ignore"):
+        if np.einsum("ij,ij->", chunk, chunk) <= LARGEST_VALUE**2:
+            return
+    too_large = np.abs(chunk) > LARGEST_VALUE
+    if too_large.any():
+        row, column = (int(i[0]) for i in np.nonzero(too_large))
+        raise ValueError(
+            f"Input X contains a value too large to be squared in double precision "
+            f"({chunk[row, column]:g}; the limit is {LARGEST_VALUE:g}) at row {row_numbers[row]}, "
+            f"column {column}. Rescale the features and the head together."
+        )
 
 
 class PeerDetector(BaseDetector):
@@ -37,7 +70,8 @@ class PeerDetector(BaseDetector):
     """
 
     def _fit(self, rows, labels):
-        self._learn(rows, labels)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._learn(rows, labels)
         return self._score(rows)
 
     def _learn(self, rows, labels):
@@ -61,9 +95,13 @@ class PeerDetector(BaseDetector):
         """work(features) of all rows, concatenated."""
         n_threads = self._n_threads
         parts = chunk_slices(len(rows), self._values_per_row, n_threads)
-        return np.concatenate(
-            list(map_in_order(lambda part: work(load_chunk(rows, part)), parts, n_threads))
-        )
+
+        def overflowing(part):
+            # What overflows gives scores that are not finite, which are reported with their row.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return work(load_chunk(rows, part))
+
+        return np.concatenate(list(map_in_order(overflowing, parts, n_threads)))
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_features)
