@@ -6,8 +6,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import roc_auc_score
 
+from skweiper._support.known_outliers import labelled_auroc, labels_as_array
+from skweiper._support.parameter_repr import estimator_repr
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.rows import FeatureRows, checked_rows
 from skweiper._support.validation import (
@@ -20,7 +21,38 @@ from skweiper.conformal import conformal_p_values
 from skweiper.version import __version__
 
 
-class BaseDetector(OutlierMixin, BaseEstimator):
+class Estimator(BaseEstimator):
+    """Base class of all estimators of this library: how they are shown, and how they are saved."""
+
+    def __repr__(self):
+        return estimator_repr(self)
+
+    def __getstate__(self):
+        # As NumPy arrays: neither PyTorch nor CuPy is needed where the estimator is loaded. Not in
+        # `__init__`, where scikit-learn's clone expects each parameter to stay the same object.
+        state = {name: as_host(value) for name, value in super().__getstate__().items()}
+        return {**state, "_skweiper_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        saved = state.pop("_skweiper_version", "unknown")
+        if _compatible_versions(saved) != _compatible_versions(__version__):
+            warnings.warn(
+                f"This {type(self).__name__} was saved by skweiper {saved} and is loaded by "
+                f"skweiper {__version__}: its results may differ. Fit and save it again.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+def _compatible_versions(version):
+    """What versions that understand each other have in common: below 1.0, the minor version too."""
+    major, _, rest = str(version).partition(".")
+    return (major, rest.partition(".")[0]) if major == "0" else (major,)
+
+
+class BaseDetector(OutlierMixin, Estimator):
     """Base class of all detectors: a detector learns and scores rows, the rest is done here.
 
     A subclass defines
@@ -57,7 +89,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         self._validate_params()
         X = check_feature_matrix(X, type(self).__name__)
-        mask = inlier_rows(X, y)
+        mask = inlier_rows(X, y, are_classes=self._reads_classes)
         check_width_and_names(self, X, reset=True)
         training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask))
         if not np.isfinite(training_scores).all():
@@ -66,9 +98,15 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 "together, so that the logits are of moderate size."
             )
         self.offset_ = float(np.quantile(training_scores, self.contamination))
+        self._training_offset = self.offset_
         # Calibration scores of an earlier fit say nothing about this one.
         vars(self).pop("conformal_scores_", None)
         return self
+
+    @property
+    def _reads_classes(self):
+        """Whether `fit` learns from the classes in y, not only which rows to leave out."""
+        return False
 
     def score_samples(self, X):
         """Score of each sample, higher = more in-distribution.
@@ -132,7 +170,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         -------
         float, in [0, 1], higher = better, 0.5 = chance
         """
-        return auroc_of(self, X, y)
+        return labelled_auroc(y, self.score_samples(X))
 
     def calibrate(self, X_id, tpr=0.95):
         """Set the threshold so that a share of held-out in-distribution samples is accepted.
@@ -150,14 +188,42 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         self : object
+
+        Warns
+        -----
+        UserWarning
+            `X_id` has fewer than 1 / (1 - tpr) rows, so that its lowest score is the threshold; or
+            most of its rows score below the threshold that `fit` set, as OOD rows do.
         """
         constraints = {"tpr": [Interval(Real, 0, 1, closed="right")]}
         validate_parameter_constraints(constraints, {"tpr": tpr}, caller_name="calibrate")
         scores = np.sort(self.score_samples(X_id))
+        self._warn_of_calibration(scores, tpr)
         # A hair off the product, or rounding would ask for one sample more: 0.95 * 20 > 19.
         n_accepted = max(1, int(np.ceil(tpr * len(scores) * (1 - 1e-12))))
         self.offset_ = float(scores[len(scores) - n_accepted])
         return self
+
+    def _warn_of_calibration(self, scores, tpr):
+        """Warn of rows that are too few, or look like OOD rows, to calibrate on."""
+        enough = 1 / (1 - tpr) if tpr < 1 else 1
+        if len(scores) < enough * (1 - 1e-9):
+            warnings.warn(
+                f"X_id has {len(scores)} rows, fewer than 1 / (1 - tpr) = {enough:.0f}: the "
+                f"threshold is their lowest score, which says little about tpr={tpr}. Pass more "
+                "held-out rows, or a lower tpr.",
+                UserWarning,
+                stacklevel=3,
+            )
+        share = np.mean(scores < getattr(self, "_training_offset", self.offset_))
+        if share > 0.5:
+            warnings.warn(
+                f"{share:.0%} of the rows of X_id score below the threshold that fit set for "
+                f"{self.contamination:.0%} of the training rows: are they in-distribution, and "
+                "prepared as the training rows were? As it is, OOD rows will pass as well.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def calibrate_p_values(self, X_id):
         """Keep the scores of held-out in-distribution samples, for `p_value`.
@@ -206,22 +272,6 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             )
         return conformal_p_values(self.conformal_scores_, self.score_samples(X))
 
-    def __getstate__(self):
-        state = {name: as_host(value) for name, value in super().__getstate__().items()}
-        return {**state, "_skweiper_version": __version__}
-
-    def __setstate__(self, state):
-        state = dict(state)
-        saved = state.pop("_skweiper_version", "unknown")
-        if _major(saved) != _major(__version__):
-            warnings.warn(
-                f"This {type(self).__name__} was saved by skweiper {saved} and is loaded by "
-                f"skweiper {__version__}: its scores may differ. Fit and save it again.",
-                UserWarning,
-                stacklevel=2,
-            )
-        super().__setstate__(state)
-
 
 def check_scores(scores):
     """Refuse scores that are not finite, naming the first of them.
@@ -239,32 +289,9 @@ def check_scores(scores):
         )
 
 
-def auroc_of(detector, X, y):
-    """AUROC of a detector's `score_samples(X)`, as `BaseDetector.score` gives it.
-
-    Parameters
-    ----------
-    detector : estimator
-        Fitted, with `score_samples`, higher = more in-distribution.
-    X : array-like of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
-        -1 marks OOD samples.
-
-    Returns
-    -------
-    float, in [0, 1]
-    """
-    return float(roc_auc_score(np.asarray(as_host(y)) != -1, detector.score_samples(X)))
-
-
-def _major(version):
-    return version.split(".")[0]
-
-
 def _labels_of(y, mask):
     """The labels of the rows that take part, or None."""
     if y is None:
         return None
-    labels = np.asarray(as_host(y))
-    labels = labels.reshape(len(labels))
+    labels = labels_as_array(y)
     return labels if mask is None else labels[mask]

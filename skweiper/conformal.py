@@ -1,7 +1,11 @@
 """Conformal p-values of scores, and the samples a batch of them gives away as OOD."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.stats import false_discovery_control
+
+from skweiper._support.score_vectors import finite_vector
 
 
 def conformal_p_values(calibration_scores, scores):
@@ -41,26 +45,17 @@ def conformal_p_values(calibration_scores, scores):
     >>> conformal_p_values(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0]))
     array([0.25, 0.75, 1.  ])
     """
-    calibration_scores = _finite(calibration_scores, "calibration_scores")
+    calibration_scores = finite_vector(calibration_scores, "calibration_scores", may_be_empty=True)
     if len(calibration_scores) == 0:
         raise ValueError(
             "calibration_scores is empty, so every p-value would be 1. Pass the scores of held-out "
             "in-distribution samples."
         )
-    calibration_scores, scores = np.sort(calibration_scores), _finite(scores, "scores")
+    # NaN would sort last and pass for a sample most surely ID.
+    scores = finite_vector(scores, "scores", may_be_empty=True)
+    calibration_scores = np.sort(calibration_scores)
     n_below = np.searchsorted(calibration_scores, scores, side="right")
     return (1 + n_below) / (1 + len(calibration_scores))
-
-
-def _finite(scores, name):
-    """Scores as a finite vector: NaN sorts last and would pass for a sample most surely ID."""
-    scores = np.asarray(scores)
-    if scores.ndim != 1 or not np.isfinite(scores).all():
-        raise ValueError(
-            f"{name} must be a one-dimensional array of finite scores, got shape {scores.shape} "
-            f"with {np.sum(~np.isfinite(scores))} not finite. Pass the output of score_samples."
-        )
-    return scores
 
 
 def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
@@ -88,7 +83,8 @@ def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
     Raises
     ------
     ValueError
-        `fdr` out of range, p-values outside [0, 1], or an unknown method.
+        `fdr` out of range, p-values outside [0, 1] or of more than one dimension, or an unknown
+        method.
 
     References
     ----------
@@ -101,6 +97,8 @@ def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
     >>> ood_discoveries([0.01, 0.5, 0.02, 0.9], fdr=0.1)
     array([ True, False,  True, False])
     """
-    if not 0 < fdr < 1:
+    if not isinstance(fdr, Real) or not 0 < fdr < 1:
         raise ValueError(f"fdr must be in (0, 1), got {fdr!r}. Pass a share such as 0.1.")
+    remedy = "Pass the output of p_value; correct several batches one by one."
+    p_values = finite_vector(p_values, "p_values", remedy, may_be_empty=True)
     return false_discovery_control(p_values, method=method) <= fdr

@@ -9,6 +9,8 @@ from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skweiper._support.containers import as_host
+from skweiper._support.head_mistakes import check_is_array, check_is_layer, listed, matrices
 from skweiper._support.row_products import row_products
 
 HIDDEN_ACTIVATIONS = MappingProxyType(
@@ -66,19 +68,14 @@ class Head:
 
 
 def _as_host_array(array):
-    """A NumPy array of a tensor-like: moved off its gradient and device by its own methods."""
-    for step in ("detach", "cpu"):
-        if hasattr(array, step):
-            array = getattr(array, step)()
-    if issparse(array):
-        return array.toarray()
-    if hasattr(array, "get") and hasattr(array, "__cuda_array_interface__"):
-        return array.get()
-    return array.numpy() if hasattr(array, "numpy") else np.asarray(array)
+    """A NumPy array of any array-like, a tensor or a sparse matrix."""
+    array = as_host(array)
+    return array.toarray() if issparse(array) else np.asarray(array)
 
 
 def _real_array(array, name, shape):
     """Float64 copy of `array`, refused with its name where it is not finite and real."""
+    check_is_array(array, name)
     array = _as_host_array(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(
@@ -231,16 +228,12 @@ def head_from_classifier(classifier):
 
 def _linear_keys(state, prefix):
     """The (weight, bias) keys of the only two-dimensional weight under `prefix`."""
-    weights = [
-        key
-        for key, value in state.items()
-        if key.startswith(prefix) and key.split(".")[-1] == "weight" and len(value.shape) == 2
-    ]
+    weights = matrices(state, prefix)
     if len(weights) != 1:
         raise ValueError(
             f"The state dict has {len(weights)} two-dimensional weights under prefix={prefix!r}, "
-            f"expected one; found {weights or sorted(state)}. Name the final layer, "
-            "for example prefix='fc.'."
+            f"expected one; likely heads: {listed(weights or matrices(state))}. Name the final "
+            "layer, for example prefix='fc.'."
         )
     return weights[0], weights[0][: -len("weight")] + "bias"
 
@@ -265,7 +258,10 @@ def head_from_torch(layer, prefix=""):
     ------
     ValueError
         The state dict holds no, or more than one, two-dimensional weight under `prefix`.
+    TypeError
+        Anything but a layer or a state dict, such as a model or a path.
     """
+    check_is_layer(layer)
     if hasattr(layer, "weight"):
         weight, bias = layer.weight, getattr(layer, "bias", None)
     else:

@@ -6,7 +6,7 @@ no label can be read the wrong way round.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from types import MappingProxyType
 
 import numpy as np
@@ -14,29 +14,23 @@ import pandas as pd
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 from sklearn.utils import check_random_state
 
+from skweiper._support.known_outliers import inlier_flags, labels_as_array
+from skweiper._support.score_vectors import finite_vector
+
 CONVENTIONS = ("openood", "openood-id", "vim", "pytorch-ood")
 
 
-def _checked(scores, name):
-    """Scores as a finite, non-empty float64 vector."""
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
-        raise ValueError(
-            f"{name} must be a non-empty one-dimensional array of finite scores, "
-            f"got shape {scores.shape} with {np.sum(~np.isfinite(scores))} not finite. "
-            "Pass the output of score_samples."
-        )
-    return scores
-
-
 def _check_tpr(tpr):
-    if not 0 < tpr <= 1:
+    if not isinstance(tpr, Real) or not 0 < tpr <= 1:
         raise ValueError(f"tpr must be in (0, 1], got {tpr!r}. Pass a share such as 0.95.")
 
 
 def _pooled(scores_id, scores_ood):
     """(is_id, scores) of both kinds in one array each."""
-    scores_id, scores_ood = _checked(scores_id, "scores_id"), _checked(scores_ood, "scores_ood")
+    scores_id, scores_ood = (
+        finite_vector(scores_id, "scores_id"),
+        finite_vector(scores_ood, "scores_ood"),
+    )
     is_id = np.repeat([True, False], [len(scores_id), len(scores_ood)])
     return is_id, np.concatenate([scores_id, scores_ood])
 
@@ -244,7 +238,7 @@ class OODScorer:
     greater_is_better: bool = True
 
     def __call__(self, detector, X, y):
-        is_id = np.asarray(y) != -1
+        is_id = inlier_flags(labels_as_array(y))
         if is_id.all() or not is_id.any():
             raise ValueError(
                 f"y must hold ID samples and OOD samples (y == -1), got {is_id.sum()} ID and "
@@ -441,8 +435,10 @@ def checked_sets(scores_id, scores_ood):
         No data set, or scores that are empty, not finite or not one-dimensional.
     """
     check_named(scores_ood, "scores_ood")
-    ood = {name: _checked(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()}
-    return _checked(scores_id, "scores_id"), ood
+    ood = {
+        name: finite_vector(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()
+    }
+    return finite_vector(scores_id, "scores_id"), ood
 
 
 def check_named(ood, ood_name):
@@ -469,8 +465,8 @@ def _shifted_sets(scores):
     """Checked scores of every set of covariate-shifted samples."""
     name = "scores_covariate_shifted"
     if not _is_dict(scores):
-        return [_checked(scores, name)]
-    return [_checked(of_set, f"{name}[{key!r}]") for key, of_set in scores.items()]
+        return [finite_vector(scores, name)]
+    return [finite_vector(of_set, f"{name}[{key!r}]") for key, of_set in scores.items()]
 
 
 def scores_of_shifted(detector, covariate_shifted):
@@ -521,7 +517,7 @@ def check_report_options(ood, groups, n_boot, confidence, ood_name="ood"):
         raise ValueError(f"{ood_name} holds no samples for {empty}. Leave these data sets out.")
     if not isinstance(n_boot, Integral) or n_boot < 0:
         raise ValueError(f"n_boot must be an int >= 0, got {n_boot!r}.")
-    if not 0 < confidence < 1:
+    if not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise ValueError(f"confidence must be in (0, 1), got {confidence!r}.")
     return _check_groups(groups, ood)
 

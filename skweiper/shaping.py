@@ -7,7 +7,7 @@ They keep the feature space, so they may stand before any detector in a Pipeline
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from skweiper._support.memory import SHAPER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import Interval, StrOptions
@@ -18,6 +18,7 @@ from skweiper._support.validation import (
     check_width_and_names,
     inlier_rows,
 )
+from skweiper.base import Estimator
 
 BYTES_PER_VALUE = 64  # value, copies, sort order and key of one feature of one row
 LARGEST_EXPONENT = 80.0
@@ -73,7 +74,7 @@ def pruning_scale(features, kept):
     return np.exp(np.clip(ratio, -LARGEST_EXPONENT, LARGEST_EXPONENT))
 
 
-class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
     """Base of the shapers: a subclass defines `_shape(features)`, and may define `_learn(chunks)`.
 
     Arrays on a GPU are taken; the result is always a NumPy array. Known outliers (y == -1) take

@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from skweiper._support.memory import (
@@ -18,12 +18,13 @@ from skweiper._support.rows import FeatureRows, checked_rows, row_slices
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.perturbation import FLOAT32_BYTES, PROJECTIONS, Perturbation
+from skweiper.base import Estimator
 from skweiper.head import check_head
 
 CHUNK_ROWS = 128
 
 
-class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Map penultimate features to perturbed logits, the WeiPer space.
 
     Parameters
@@ -126,6 +127,11 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         -------
         ndarray of shape (n_samples, n_repeats * n_classes), float32
             Column i * n_classes + c is repeat i of class c.
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, or values so large that a perturbed logit overflows.
         """
         rows = checked_rows(self, X)
         return self._perturbed_logits(rows)
@@ -141,7 +147,9 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             bytes_per_row = FLOAT32_BYTES * (columns.stop - first)
             chunk_rows = rows_within(memory_budget(TRANSFORMED_CHUNK), bytes_per_row, most)
             for chunk in row_slices(len(rows), chunk_rows):
-                logits = engine.perturbed_logits(engine.load(rows, chunk), block)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    logits = engine.perturbed_logits(engine.load(rows, chunk), block)
+                _check_no_overflow(logits, chunk.start)
                 space[chunk, columns] = logits.reshape(len(logits), -1)
             first = columns.stop
         return space
@@ -154,3 +162,14 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     @property
     def _n_features_out(self):
         return self.perturbation_.n_repeats * self.head_.n_classes
+
+
+def _check_no_overflow(logits, first_row):
+    """Refuse perturbed logits beyond float32."""
+    is_finite = np.isfinite(logits).all(axis=(1, 2))
+    if not is_finite.all():
+        row = first_row + int(np.argmin(is_finite))
+        raise ValueError(
+            f"The perturbed logits of row {row} of X overflow float32. Remove the row, or rescale "
+            "the features and the head together."
+        )

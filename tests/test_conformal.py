@@ -70,6 +70,7 @@ def test_false_discovery_rate_is_controlled_with_a_shared_calibration_set(method
         ([], [1.0], "calibration_scores is empty"),
         ([1.0, np.nan], [1.0], "calibration_scores must be .* 1 not finite"),
         ([1.0], [np.nan], "scores must be .* 1 not finite"),
+        (np.ma.masked_less([1.0, 2.0], 1.5), [1.0], "calibration_scores is a masked array with 1"),
         ([1.0], [[1.0]], r"scores must be .* got shape \(1, 1\)"),
     ],
 )
@@ -97,7 +98,13 @@ def test_rejecting_small_p_values_of_a_detector_keeps_its_rate_on_real_features(
     assert np.mean(ood <= 0.05) > 0.5
 
 
-@pytest.mark.parametrize("fdr", [0, 1, -0.1])
+@pytest.mark.parametrize("p_values", [np.full((5, 2), 0.01), 0.01, ["a"], [np.nan]])
+def test_discoveries_of_no_vector_of_numbers_are_refused(p_values):
+    with pytest.raises(ValueError, match="p_values must be a one-dimensional array"):
+        ood_discoveries(p_values)
+
+
+@pytest.mark.parametrize("fdr", [0, 1, -0.1, None, "a", np.nan])
 def test_discoveries_refuse_a_rate_out_of_range(fdr):
     with pytest.raises(ValueError, match=r"fdr must be in \(0, 1\)"):
         ood_discoveries([0.1], fdr)

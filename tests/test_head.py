@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
@@ -9,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from skweiper import WeiPerDetector
+from skweiper import WeiPerDetector, WeiPerTransformer
+from skweiper.baselines import MahalanobisDetector
 from skweiper.head import check_head, head_from_classifier, head_from_torch, penultimate_features
 from skweiper.scores import softmax
 
@@ -132,6 +135,91 @@ def test_a_torch_state_dict():
     np.testing.assert_array_equal(bias, BIAS)
     with pytest.raises(ValueError, match=r"2 two-dimensional weights .* prefix='fc\.'"):
         head_from_torch(state)
+
+
+class Module:
+    """A model or a Sequential: it has parameters, but no weight of its own."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def state_dict(self):
+        return self.state
+
+
+class Sequential(Module):
+    def __getitem__(self, index):
+        return Linear(WEIGHT, BIAS)
+
+
+MANY = {f"layer{i}.weight": Tensor(np.ones((3, 3))) for i in range(300)}
+STATE = {**MANY, "norm.weight": Tensor(np.ones(3)), "fc.weight": Tensor(WEIGHT)}
+NO_WEIGHTS = {
+    "sequential": (
+        Sequential(STATE),
+        TypeError,
+        r"a Sequential.*sequential\[-1\] as \*head_from",
+    ),
+    "model": (Module(STATE), TypeError, r"a Module.*model\.fc as \*head_from_torch\(layer\)"),
+    "state dict": (STATE, TypeError, r"a dict.*\*head_from_torch\(state_dict, prefix="),
+    "path": ("resnet.pt", TypeError, r"the path 'resnet\.pt'.*torch\.load"),
+    "Path": (Path("resnet.pt"), TypeError, r"the path 'resnet\.pt'.*torch\.load"),
+    "pair": ((WEIGHT, BIAS), TypeError, r"A star is missing: WeiPerDetector\(\*head_from_torch"),
+    "pair without bias": ([Tensor(WEIGHT), None], TypeError, "A star is missing"),
+    "classifier": (LogisticRegression(), TypeError, r"\*head_from_classifier\(classifier\)"),
+    "masked": (np.ma.masked_greater(WEIGHT, 3), ValueError, r"2 masked values.*\.filled"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+@pytest.mark.parametrize("estimator", [WeiPerDetector, WeiPerTransformer, MahalanobisDetector])
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_what_is_no_array_is_told_what_to_pass(kind, estimator, name):
+    thing, error, message = NO_WEIGHTS[kind]
+    if kind == "masked" and name == "bias":
+        thing, message = np.ma.masked_greater(BIAS, 0), message.replace("2", "1")
+    head = {"weight": WEIGHT, name: thing}
+    with pytest.raises(error, match=rf"{name} is .*{message}"):
+        estimator(**head).fit(np.eye(3))
+
+
+NO_LAYERS = {
+    "none": (None, "got None"),
+    "path": ("resnet.pt", r"got the path 'resnet\.pt'.*torch\.load"),
+    "sequential": (Sequential(STATE), r"got a Sequential.*sequential\[-1\].*'fc\.weight'\]"),
+    "model": (Module(STATE), r"got a Module.*model\.fc.*'fc\.weight'\] and 296 before them"),
+    "pair": ((WEIGHT, BIAS), "got a tuple"),
+    "array": (WEIGHT, "got a ndarray"),
+    "checkpoint": ({"epoch": 3, "model": STATE}, r"\['model'\] hold.*checkpoint\['model'\]"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_LAYERS)
+def test_what_is_no_layer_is_told_what_to_pass(kind):
+    thing, message = NO_LAYERS[kind]
+    with pytest.raises(TypeError, match=f"layer must be a linear layer.*{message}"):
+        head_from_torch(thing)
+
+
+@pytest.mark.parametrize("prefix", ["", "layer", "head."])
+def test_a_state_dict_error_lists_likely_heads_only(prefix):
+    with pytest.raises(ValueError, match="two-dimensional weights under prefix=") as caught:
+        head_from_torch({**STATE, "epoch": 3}, prefix=prefix)
+    assert len(str(caught.value)) < 400
+    assert ("fc.weight" in str(caught.value)) == (prefix != "layer")
+
+
+def test_layers_of_torch():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    with pytest.raises(TypeError, match=r"got a Sequential.*\['0\.weight', '2\.weight'\]"):
+        head_from_torch(model)
+    with pytest.raises(TypeError, match=r"weight is a Sequential.*sequential\[-1\]"):
+        WeiPerDetector(model).fit(np.eye(4))
+    with pytest.raises(TypeError, match=r"weight is a Linear.*\*head_from_torch\(layer\)"):
+        WeiPerDetector(model[-1]).fit(np.eye(4))
+    for part in ({"layer": model[-1]}, {"layer": model.state_dict(), "prefix": "2."}):
+        np.testing.assert_array_equal(head_from_torch(**part)[0], model[-1].weight.detach())
 
 
 def test_a_head_of_tensors_goes_straight_into_the_detector():

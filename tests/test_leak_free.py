@@ -154,6 +154,8 @@ def test_frames_stay_frames(labelled):
     frame = pd.DataFrame(X, columns=list("abcd"))
     X_all, _, _ = train_validation_split_for_ood(frame[y == 1], frame[:3], frame[y == -1])
     assert list(X_all.columns) == list("abcd")
+    expected = pd.concat([frame[y == 1], frame[:3], frame[y == -1]])
+    pd.testing.assert_frame_equal(X_all, expected)
     scaler = InlierOnly(StandardScaler()).fit(frame, y)
     assert list(scaler.get_feature_names_out()) == list("abcd")
 

@@ -127,8 +127,12 @@ def test_ood_conventions_differ_on_tied_scores_in_a_row():
     ("arguments", "message"),
     [
         (([], [1.0]), "scores_id must be a non-empty"),
+        ((["a"], [1.0]), "scores_id must be a non-empty one-dimensional array of finite numbers"),
+        (([1.0], [None]), "scores_ood must be .* 1 not finite"),
+        ((np.ma.masked_less([1.0, 2.0], 1.5), [1.0]), "scores_id is a masked array with 1 masked"),
         (([1.0], [np.nan]), "scores_ood must be a non-empty .* 1 not finite"),
         (([1.0], [[1.0]]), r"scores_ood .* got shape \(1, 1\)"),
+        (([1.0], [1.0], "a"), r"tpr must be in \(0, 1\], got 'a'"),
         (([1.0], [1.0], 0), r"tpr must be in \(0, 1\], got 0"),
     ],
 )

@@ -25,7 +25,7 @@ class FeatureRows:
 
     Attributes
     ----------
-    X : ndarray, memory map, DataFrame or device array of shape (n_samples, n_features)
+    X : ndarray, memory map, DataFrame, `RowView` or device array, (n_samples, n_features)
     row_index : ndarray of shape (len(self),), int, or None
         Rows of X that take part; None means all.
     """
@@ -86,9 +86,12 @@ class FeatureRows:
     def _checked(self, source, rows, dtype):
         with np.errstate(over="ignore"):  # an overflow is reported by check_finite, with its place
             chunk = np.ascontiguousarray(source, dtype=dtype)
-        all_rows = range(len(self)) if self.row_index is None else self.row_index
-        check_finite(chunk, source, all_rows[rows])
+        check_finite(chunk, source, self.row_numbers(rows))
         return chunk
+
+    def row_numbers(self, rows):
+        """Rows of X behind a slice of the rows."""
+        return (range(len(self)) if self.row_index is None else self.row_index)[rows]
 
 
 def checked_rows(estimator, X):

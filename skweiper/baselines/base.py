@@ -13,6 +13,8 @@ BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of it
 COPIES_OF_FEATURES = 3
 COPIES_OF_LOGITS = 5
 """Arrays of a row's features, and of its logits or its distances to classes, at the same time."""
+LARGEST_VALUE = 1e140
+"""Of a feature: its square, summed over any number of rows, stays far below the largest float64."""
 LEAST_VALUES = 2**18
 """Numbers of a chunk, below which starting threads costs more than they save."""
 
@@ -26,6 +28,42 @@ def chunk_slices(n_rows, values_per_row, n_threads=1):
     return row_slices(n_rows, rows_within(budget, BYTES_PER_VALUE * values_per_row, most))
 
 
+def load_chunk(rows, part):
+    """Features of a slice of `FeatureRows` on the host, none too large to be squared."""
+    chunk = rows.load_copied(part)
+    if getattr(rows.X, "dtype", np.dtype(np.float64)).itemsize >= 8:
+        check_squares(chunk, rows.row_numbers(part))
+    return chunk
+
+
+def check_squares(chunk, row_numbers):
+    """Refuse values whose squares, or sums of them, overflow double precision.
+
+    Lengths would be infinite, and rows divided by them zero.
+
+    Parameters
+    ----------
+    chunk : ndarray of shape (n_rows, n_features), float64
+    row_numbers : sequence of int
+        Row of X behind each row of the chunk, for the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    with np.errstate(over="ignore"):
+        if np.einsum("ij,ij->", chunk, chunk) <= LARGEST_VALUE**2:
+            return
+    too_large = np.abs(chunk) > LARGEST_VALUE
+    if too_large.any():
+        row, column = (int(i[0]) for i in np.nonzero(too_large))
+        raise ValueError(
+            f"Input X contains a value too large to be squared in double precision "
+            f"({chunk[row, column]:g}; the limit is {LARGEST_VALUE:g}) at row {row_numbers[row]}, "
+            f"column {column}. Rescale the features and the head together."
+        )
+
+
 class PeerDetector(BaseDetector):
     """A detector whose score of a row depends on that row and on fitted state only.
 
@@ -34,7 +72,8 @@ class PeerDetector(BaseDetector):
     """
 
     def _fit(self, rows, labels):
-        self._learn(rows, labels)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._learn(rows, labels)
         return self._score(rows)
 
     def _learn(self, rows, labels):
@@ -54,7 +93,8 @@ class PeerDetector(BaseDetector):
 
     def _chunks(self, rows):
         """Yield (slice, features) of consecutive rows."""
-        return rows.chunks(chunk_slices(len(rows), self._values_per_row))
+        for part in chunk_slices(len(rows), self._values_per_row):
+            yield part, load_chunk(rows, part)
 
     @property
     def _n_threads(self):
@@ -65,9 +105,13 @@ class PeerDetector(BaseDetector):
         """work(features) of all rows, concatenated."""
         n_threads = self._n_threads
         parts = chunk_slices(len(rows), self._values_per_row, n_threads)
-        return np.concatenate(
-            list(map_in_order(lambda part: work(rows.load_copied(part)), parts, n_threads))
-        )
+
+        def overflowing(part):
+            # What overflows gives scores that are not finite, which are reported with their row.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return work(load_chunk(rows, part))
+
+        return np.concatenate(list(map_in_order(overflowing, parts, n_threads)))
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_features)
@@ -89,11 +133,17 @@ class ClassDetector(HeadDetector):
         "labels": [StrOptions({"head", "y"})],
     }
 
+    @property
+    def _reads_classes(self):
+        return self.labels == "y"
+
     def _class_labels(self, rows, labels):
         """The class of each training row, ndarray of shape (n_samples,)."""
         if self.labels == "head":
             return self._map_rows(rows, self._predicted_class)
-        return required_labels(labels, type(self).__name__)
+        labels = required_labels(labels, type(self).__name__)
+        check_no_inlier_labels(labels, self.head_.n_classes)
+        return labels
 
     def _predicted_class(self, features):
         return self.head_.logits(features).argmax(axis=1)
@@ -127,6 +177,25 @@ def required_labels(labels, name):
     return labels
 
 
+def check_no_inlier_labels(labels, n_classes):
+    """Refuse the label +1 of every inlier where classes are expected.
+
+    Raises
+    ------
+    ValueError
+        All labels are 1, and there are several classes.
+    """
+    if n_classes > 1 and all(label == 1 for label in labels):
+        raise _single_class(1, n_classes, "pass labels='head'")
+
+
+def _single_class(label, n_classes, otherwise):
+    return ValueError(
+        f"y holds one class only ({int(label)}) of {n_classes}. Pass the class of each row, not "
+        f"inlier labels, or {otherwise}."
+    )
+
+
 def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
     """Labels as row numbers of the head's weight.
 
@@ -156,10 +225,7 @@ def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
             f"head's rows, or {otherwise}."
         )
     if n_classes > 1 and np.all(numbers == numbers[0]):
-        raise ValueError(
-            f"y holds one class only ({int(numbers[0])}) of {n_classes}. Pass the class of each "
-            f"row, not inlier labels, or {otherwise}."
-        )
+        raise _single_class(numbers[0], n_classes, otherwise)
     return numbers.astype(np.intp)
 
 

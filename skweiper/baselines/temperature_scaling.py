@@ -72,6 +72,10 @@ class TemperatureScalingDetector(HeadDetector):
         self.temperature = temperature
         self.contamination = contamination
 
+    @property
+    def _reads_classes(self):
+        return self.temperature is None
+
     def _learn(self, rows, labels):
         if self.temperature is not None:
             self.temperature_ = float(self.temperature)

@@ -1,14 +1,15 @@
 """InlierOnly: keep known outliers out of the fit of any estimator."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._support.known_outliers import labelled_auroc
 from skweiper._support.parameters import HasMethods, StrOptions
 from skweiper._support.validation import inlier_rows
-from skweiper.base import auroc_of
+from skweiper.base import Estimator
 from skweiper.model_selection.labels import as_inlier_labels
 
 
@@ -21,7 +22,7 @@ def _has_scores(self):
     return _estimator_has(needed)(self)
 
 
-class InlierOnly(MetaEstimatorMixin, BaseEstimator):
+class InlierOnly(MetaEstimatorMixin, Estimator):
     """Fit an estimator on the rows that are not labelled as outliers.
 
     For detectors and transformers of other libraries in cross-validation and searches with OOD
@@ -134,7 +135,7 @@ class InlierOnly(MetaEstimatorMixin, BaseEstimator):
         -------
         float, in [0, 1], higher = better, 0.5 = chance
         """
-        return auroc_of(self, X, y)
+        return labelled_auroc(y, self.score_samples(X))
 
     @available_if(_estimator_has("predict"))
     def predict(self, X):

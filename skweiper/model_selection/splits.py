@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, KFold
 from sklearn.utils import check_consistent_length
 
+from skweiper._support.row_views import as_pandas
 from skweiper._support.validation import inlier_rows
 
 
@@ -150,7 +151,7 @@ def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
     Returns
     -------
     X : ndarray or DataFrame of shape (n_train + n_val_id + n_val_ood, n_features)
-        All rows in this order.
+        All rows in this order; a DataFrame, with the index of the parts, where all are tables.
     y : ndarray of shape (n_samples,), int
         +1 for ID rows, -1 for OOD rows.
     cv : list of one (train, test) pair of ndarrays
@@ -192,12 +193,13 @@ def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
 
 
 def _stacked(parts):
-    """All parts below each other, a DataFrame where all are.
+    """All parts below each other; a DataFrame, each row with its own index, where all are tables.
 
     Parameters
     ----------
     parts : dict of str to array-like of shape (n_samples, n_features)
     """
+    parts = {name: as_pandas(part) for name, part in parts.items()}
     are_frames = all(hasattr(part, "iloc") for part in parts.values())
     parts = {name: X if are_frames else np.asarray(X) for name, X in parts.items()}
     for name, part in parts.items():
@@ -214,5 +216,5 @@ def _stacked(parts):
                 f"got {list(part) if are_frames else part.shape[1]}."
             )
     if are_frames:
-        return pd.concat(list(parts.values()), ignore_index=True)
+        return pd.concat(list(parts.values()))
     return np.concatenate(list(parts.values()))

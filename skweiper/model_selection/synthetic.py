@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.utils import check_array, check_random_state
 
 from skweiper._support.parameters import Interval, StrOptions, validate_parameter_constraints
+from skweiper._support.row_views import as_pandas
 from skweiper.head import check_head
 
 
@@ -104,7 +105,7 @@ def synthetic_outliers(
     Returns
     -------
     ndarray or DataFrame of shape (n_samples, n_features), float32
-        A DataFrame with the columns of X where X is one.
+        A DataFrame with the columns of X where X is a table.
 
     Raises
     ------
@@ -126,6 +127,7 @@ def synthetic_outliers(
     }
     given = {"method": method, "n_samples": n_samples, "random_state": random_state}
     validate_parameter_constraints(constraints, given, "synthetic_outliers")
+    X = as_pandas(X)
     columns = X.columns if hasattr(X, "iloc") else None
     # In one order, or the sums behind the noise would differ between a frame and its values.
     X = check_array(X, dtype=np.float32, order="C", input_name="X")

@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
@@ -21,7 +21,7 @@ from skweiper.model_selection.candidates import grid_candidates, pass_groups
 from skweiper.model_selection.sweep import most_terms, sweep_group
 
 
-class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
+class WeiPerDetectorCV(BaseDetector):
     """WeiPerDetector with its hyperparameters chosen by cross-validation.
 
     Gives the results of `GridSearchCV(WeiPerDetector(...), param_grid)`, but passes over the data
@@ -257,6 +257,19 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         """Threshold of the best detector: `decision_function` is `score_samples` less this."""
         return self._best().offset_
 
+    @offset_.setter
+    def offset_(self, value):
+        self._best().offset_ = value
+
+    @property
+    def conformal_scores_(self):
+        """Calibration scores of the best detector, after `calibrate_p_values`."""
+        return self._best().conformal_scores_
+
+    @conformal_scores_.setter
+    def conformal_scores_(self, value):
+        self._best().conformal_scores_ = value
+
     def fit_predict(self, X, y=None, groups=None):
         """Fit, then label the same rows; see `fit` and `predict`.
 
@@ -285,32 +298,6 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         """
         return self._best().score_samples(X)
 
-    def decision_function(self, X):
-        """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-        """
-        return self._best().decision_function(X)
-
-    def predict(self, X):
-        """Label of each sample: +1 in-distribution, -1 out-of-distribution.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), int
-        """
-        return self._best().predict(X)
-
     def score_components(self, X):
         """The terms of each sample's score, as `WeiPerDetector.score_components`.
 
@@ -336,53 +323,6 @@ class WeiPerDetectorCV(OutlierMixin, BaseEstimator):
         Bunch with `feature` and `logit`, ndarrays of shape (n_samples, n_bins)
         """
         return self._best().densities(X)
-
-    def calibrate(self, X_id, tpr=0.95):
-        """Set the threshold from held-out ID samples, as `WeiPerDetector.calibrate`.
-
-        They must have taken no part in `fit`: rows that chose the hyperparameters flatter them.
-
-        Parameters
-        ----------
-        X_id : array-like of shape (n_samples, n_features)
-        tpr : float, default=0.95
-            Share in (0, 1] of `X_id` that `predict` must accept, at least.
-
-        Returns
-        -------
-        self : object
-        """
-        self._best().calibrate(X_id, tpr)
-        return self
-
-    def calibrate_p_values(self, X_id):
-        """Keep the scores of held-out ID samples, as `WeiPerDetector.calibrate_p_values`.
-
-        They must have taken no part in `fit`, or the p-values lose their guarantee.
-
-        Parameters
-        ----------
-        X_id : array-like of shape (n_calibration, n_features)
-
-        Returns
-        -------
-        self : object
-        """
-        self._best().calibrate_p_values(X_id)
-        return self
-
-    def p_value(self, X):
-        """Conformal p-value of each sample, as `WeiPerDetector.p_value`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), in [1 / (n_calibration + 1), 1]; small = OOD
-        """
-        return self._best().p_value(X)
 
     def score(self, X, y):
         """The search's `scoring` of the best detector.

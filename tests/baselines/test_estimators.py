@@ -30,6 +30,7 @@ def named(estimator):
     return repr(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:y holds 0 and 1 and no -1")  # the checks' own labels
 @parametrize_with_checks(DETECTORS + SHAPERS)
 def test_sklearn_compatible(estimator, check):
     check(estimator)

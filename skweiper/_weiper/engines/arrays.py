@@ -56,6 +56,13 @@ def bin_counts(values, bins, xp):
     return flat.reshape(n_samples, n_bins + 2)[:, 1:-1].astype(np.int32)
 
 
+def scaled_norms(features, xp):
+    """Euclidean norm of each row; rows are scaled, by powers of two, before they are squared."""
+    _, exponents = xp.frexp(xp.max(xp.abs(features), axis=1))
+    scaled = xp.ldexp(features, -exponents[:, None])
+    return xp.ldexp(xp.sqrt(xp.sum(scaled * scaled, axis=1)), exponents)
+
+
 class ArrayEngine(Engine):
     """The methods of `NumpyEngine` for any array library like NumPy.
 
@@ -106,7 +113,7 @@ class ArrayEngine(Engine):
         """Unperturbed logits and norms of an implicit block, else None."""
         if not isinstance(block, ImplicitBlock):
             return None
-        norms = self.xp.sqrt(self.xp.sum(features * features, axis=1))
+        norms = scaled_norms(features, self.xp)
         return Unperturbed(self._unperturbed_logits(features, block), norms)
 
     def _unperturbed_logits(self, features, block):

@@ -19,6 +19,9 @@ FLOAT32_INTEGERS = 2**24
 """Below this, single precision holds every integer."""
 FEW_CLASSES = 32
 """Up to here a tile of cheap logits lies class by class: NumPy reduces a short last axis slowly."""
+SMALLEST_SQUARE = 1e-24
+"""Squared norms below it, as those that overflow, are computed again in double precision: squares
+of their features lose digits, or vanish."""
 TILE_BYTES = 2**21
 """Smaller tiles and their temporaries would fit the second-level cache, but threads would wait for
 each other: each of NumPy's calls ends by asking for the interpreter's lock."""
@@ -208,8 +211,16 @@ def like(buffer, values):
 
 
 def feature_norms(features):
-    """Euclidean norm of each row, ndarray of shape (n_samples,)."""
-    return np.sqrt(np.einsum("ij,ij->i", features, features))
+    """Euclidean norm of each row, ndarray of shape (n_samples,), float32."""
+    squares = np.einsum("ij,ij->i", features, features)
+    norms = np.sqrt(squares)
+    if not (squares.min() > SMALLEST_SQUARE and squares.max() < np.inf):
+        # Decided row by row, so that no row's norm depends on the others.
+        lossy = np.flatnonzero(~((squares > SMALLEST_SQUARE) & (squares < np.inf)))
+        exact = features[lossy].astype(np.float64)
+        with np.errstate(over="ignore"):  # a norm beyond float32 is reported with its score
+            norms[lossy] = np.sqrt(np.einsum("ij,ij->i", exact, exact))
+    return norms
 
 
 def block_logits(features, block):

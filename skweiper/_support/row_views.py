@@ -1,0 +1,100 @@
+"""Rows of what is no NumPy array, read slice by slice and never as a whole.
+
+A view has a shape and a dtype, and `view[rows]` is a NumPy array of the rows that a slice or an
+array of row numbers chooses.
+"""
+
+import numpy as np
+import pandas as pd
+
+from skweiper._support.containers import as_host, column_names, columns_of, is_foreign_frame
+
+MOST_UNUSED = 2
+"""Neighbouring rows are read together if these are at most so many times the rows asked for: h5py
+takes far longer for rows by number than for a slice."""
+
+
+class RowView:
+    """Base of the views.
+
+    Parameters
+    ----------
+    source : object
+        What is read, with `shape`.
+    """
+
+    def __init__(self, source):
+        self.source = source
+        self.shape = tuple(source.shape)
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+
+class BFloat16Rows(RowView):
+    """Rows of a tensor or array of bfloat16, as float32."""
+
+    dtype = np.dtype(np.float32)
+
+    def __getitem__(self, rows):
+        return as_host(self.source[rows])
+
+
+class StoredRows(RowView):
+    """Rows of an array on disk that is read by slices (h5py)."""
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.dtype = np.dtype(source.dtype)
+
+    def __getitem__(self, rows):
+        if isinstance(rows, slice):
+            return self.source[rows]
+        # h5py takes row numbers in increasing order only, each once.
+        wanted, places = np.unique(rows, return_inverse=True)
+        return self._read(wanted)[places]
+
+    def _read(self, wanted):
+        if len(wanted) == 0:
+            return self.source[0:0]
+        first, last = int(wanted[0]), int(wanted[-1]) + 1
+        if last - first <= MOST_UNUSED * len(wanted):
+            return self.source[first:last][wanted - first]
+        return self.source[wanted]
+
+
+class FrameRows(RowView):
+    """Rows of a table of polars or pyarrow with numeric columns.
+
+    Attributes
+    ----------
+    columns : list of str
+    dtypes : list of dtype
+    """
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.columns = column_names(source)
+        self.dtypes = [np.asarray(column).dtype for column in columns_of(source.slice(0, 0))]
+
+    @property
+    def dtype(self):
+        # One for all slices, whether they have missing values or not.
+        return np.result_type(*self.dtypes, np.float16)
+
+    def __getitem__(self, rows):
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(self.shape[0])
+            chosen = self.source.slice(first, last - first)
+        else:
+            chosen = self.source.take(rows) if hasattr(self.source, "take") else self.source[rows]
+        return np.asarray(chosen).astype(self.dtype, copy=False)
+
+
+def as_pandas(X):
+    """A table of polars or pyarrow as a pandas DataFrame; anything else as it is."""
+    if not is_foreign_frame(X):
+        return X
+    rows = FrameRows(X)
+    return pd.DataFrame(rows[:], columns=rows.columns)

@@ -1,0 +1,106 @@
+"""Features of any scale: the same scores where the head is scaled against them, or a refusal."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from skweiper import WeiPerDetector, WeiPerTransformer, detectors
+from skweiper._weiper.engines.arrays import scaled_norms
+from skweiper._weiper.engines.numpy import feature_norms
+from skweiper.baselines import KNNDetector, NNGuideDetector, RelationGraphDetector
+
+SCALES = [2.0**-100, 2.0**-76, 2.0**63, 2.0**100]  # squares leave single precision beyond 2**+-63
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("score", ["kld", "msp"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_perturbation_keeps_its_length_at_any_scale(engine, score, scale, small):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    X, weight = small["X"], small["weight"]
+    options = {"score": score, "engine": engine, "n_repeats": 20, "random_state": 0}
+    expected = WeiPerDetector(weight, small["bias"], **options).fit(X).score_samples(X)
+    X = (X * scale).astype(np.float32)
+    found = WeiPerDetector(weight / scale, small["bias"], **options).fit(X).score_samples(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_transformer_keeps_its_logits_at_any_scale(scale, small):
+    X, weight = small["X"], small["weight"]
+    options = {"n_repeats": 5, "random_state": 0}
+    expected = WeiPerTransformer(weight, **options).fit_transform(X)
+    found = WeiPerTransformer(weight / scale, **options).fit_transform(X * np.float32(scale))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("norms", [feature_norms, lambda rows: scaled_norms(rows, np)])
+def test_a_norm_does_not_depend_on_the_other_rows(norms):
+    rows = np.random.RandomState(0).normal(size=(64, 300)).astype(np.float32)
+    rows *= np.logspace(-36, 36, 64, dtype=np.float32)[:, None]
+    rows[10] = 0
+    together = norms(rows)
+    np.testing.assert_array_equal(together, [norms(row[None])[0] for row in rows])
+    np.testing.assert_allclose(together, np.linalg.norm(rows.astype(np.float64), axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+def test_perturbed_logits_that_overflow_are_refused(projection, small):
+    space = WeiPerTransformer(small["weight"], projection=projection, n_repeats=2)
+    X = np.repeat(small["X"], 5, axis=0)
+    space.fit(X)
+    X[217] = 3e38
+    with pytest.raises(ValueError, match="perturbed logits of row 217 of X overflow float32"):
+        space.transform(X)
+
+
+@pytest.mark.parametrize("value", [1e200, -1e300])
+@pytest.mark.parametrize("entry", detectors(), ids=lambda entry: entry.name)
+def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value, small):
+    X = small["X"].astype(np.float64)
+    y = (X @ small["weight"].T).argmax(axis=1)
+    y[:2] = (y[:2] + 1) % 5
+    detector = entry.estimator()
+    if entry.needs_head:
+        detector.set_params(weight=small["weight"], bias=small["bias"])
+    detector.fit(X, y)
+    X[17, 3] = value
+    for method in (detector.score_samples, lambda X: detector.fit(X, y)):
+        with pytest.raises(ValueError, match=r"too large .* at row 17, column 3"):
+            method(X)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-23, 1e10, 1e30, 1e100, 1e139])
+@pytest.mark.parametrize("entry", detectors(), ids=lambda entry: entry.name)
+def test_no_scale_warns_of_arithmetic(entry, scale, small):
+    X = small["X"].astype(np.float64)
+    detector = entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {}))
+    if entry.needs_head:
+        detector.set_params(weight=small["weight"], bias=small["bias"])
+    for fitted_on in (X, scale * X):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                scores = detector.fit(fitted_on).score_samples(scale * X)
+        except ValueError as refusal:
+            assert any(
+                word in str(refusal)
+                for word in ("overflow", "too large", "do not differ", "residual")
+            )
+        else:
+            assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    "detector", [KNNDetector(n_neighbors=3), NNGuideDetector(), RelationGraphDetector()]
+)
+def test_directions_keep_their_neighbours_up_to_the_limit(detector, small):
+    X = small["X"].astype(np.float64)
+    expected = detector.fit(X).score_samples(X)
+    if isinstance(detector, KNNDetector):
+        found = detector.fit(X * 1e139).score_samples(X * 1e139)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="too large to be squared"):
+        detector.fit(X * 1e200)
