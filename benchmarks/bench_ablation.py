@@ -26,7 +26,7 @@ def study(path, max_rows, n_seeds, names_of_studies):
         head = data["weight"], data["bias"]
         studies = {name: STUDIES[name] for name in names_of_studies}
         table = ablation(train, test, ood, *head, studies=studies, seeds=range(n_seeds))
-    grouped = table.groupby(["study", "setting", "data_set"], sort=False).auroc
+    grouped = table.groupby(["study", "setting", "dataset"], sort=False).auroc
     return (100 * grouped.agg(["mean", "std"])).round(2).unstack()
 
 

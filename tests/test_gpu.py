@@ -26,7 +26,7 @@ from skweiper.engines.numpy import NumpyEngine
 from skweiper.engines.select import select_engine
 from skweiper.head import check_head
 from skweiper.perturbation import Perturbation
-from skweiper.space import WeiPerTransformer
+from skweiper.transformer import WeiPerTransformer
 from skweiper.validation import is_device_array
 
 

@@ -286,7 +286,7 @@ def test_displays_of_weiper_refuse_other_detectors(data):
 
 @pytest.mark.parametrize("display", [ScoreDistributionDisplay, OODRocDisplay])
 def test_data_sets_without_names_are_refused(data, detector, display):
-    with pytest.raises(ValueError, match=r"ood must be a dict .* got ndarray"):
+    with pytest.raises(ValueError, match=r"X_ood must be a dict .* got ndarray"):
         display.from_estimator(detector, data.test, data.test_oos)
 
 

@@ -92,7 +92,7 @@ def ablation(
     -------
     DataFrame
         One row per setting, seed and OOD data set, with the columns study, setting (its text;
-        "base" for the base itself, in the study "base"), seed, data_set and auroc (in [0, 1], ID
+        "base" for the base itself, in the study "base"), seed, dataset and auroc (in [0, 1], ID
         positive).
 
     Raises
@@ -138,7 +138,7 @@ def ablation(
                 (position, *labels[position], name, auroc)
                 for position, auroc in zip(group.positions, aurocs, strict=True)
             ]
-    columns = ["position", "study", "setting", "seed", "data_set", "auroc"]
+    columns = ["position", "study", "setting", "seed", "dataset", "auroc"]
     table = pd.DataFrame(records, columns=columns)
     table = table.sort_values("position", kind="stable", ignore_index=True)
     return table.drop(columns="position")

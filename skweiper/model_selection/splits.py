@@ -109,9 +109,9 @@ class OODSplit(BaseCrossValidator):
                 yield ood_rows[test]
             return
         names = _names_of(groups, ood_rows)
-        data_sets = self._enough(np.unique(names), "OOD data sets in groups")
-        for _, test in folds.split(data_sets):
-            yield ood_rows[np.isin(names, data_sets[test])]
+        datasets = self._enough(np.unique(names), "OOD data sets in groups")
+        for _, test in folds.split(datasets):
+            yield ood_rows[np.isin(names, datasets[test])]
 
     def _enough(self, things, description):
         if len(things) < self.n_splits:

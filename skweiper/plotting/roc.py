@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from skweiper.metrics import auroc, check_named, checked_sets, fpr_at_tpr, scores_of
+from skweiper._score_sets import check_named, checked_sets
+from skweiper.metrics import auroc, fpr_at_tpr, scores_of
 from skweiper.plotting.axes import new_axes
 
 
@@ -32,7 +33,7 @@ class OODRocDisplay:
         self.scores_ood = scores_ood
 
     @classmethod
-    def from_estimator(cls, detector, X_id, ood, *, ax=None):
+    def from_estimator(cls, detector, X_id, X_ood, *, ax=None):
         """Plot the curves of a fitted detector.
 
         Parameters
@@ -40,15 +41,15 @@ class OODRocDisplay:
         detector : estimator
             A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
-        ood : dict of str to array-like of shape (n_ood, n_features)
+        X_ood : dict of str to array-like of shape (n_ood, n_features)
         ax : matplotlib Axes, default=None
 
         Returns
         -------
         OODRocDisplay
         """
-        check_named(ood, "ood")
-        scores = {name: scores_of(detector, X) for name, X in ood.items()}
+        check_named(X_ood, "X_ood")
+        scores = {name: scores_of(detector, X) for name, X in X_ood.items()}
         return cls.from_predictions(scores_of(detector, X_id), scores, ax=ax)
 
     @classmethod

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skweiper.metrics import check_named, checked_sets, scores_of
+from skweiper._score_sets import check_named, checked_sets
+from skweiper.metrics import scores_of
 from skweiper.plotting.axes import innermost, new_axes
 
 
@@ -34,7 +35,7 @@ class ScoreDistributionDisplay:
         self.threshold = threshold
 
     @classmethod
-    def from_estimator(cls, detector, X_id, ood, *, bins=60, ax=None):
+    def from_estimator(cls, detector, X_id, X_ood, *, bins=60, ax=None):
         """Plot the scores of a fitted detector, with its `offset_` as threshold.
 
         Parameters
@@ -42,7 +43,7 @@ class ScoreDistributionDisplay:
         detector : estimator
             A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
-        ood : dict of str to array-like of shape (n_ood, n_features)
+        X_ood : dict of str to array-like of shape (n_ood, n_features)
         bins : int or array-like of edges, default=60
         ax : matplotlib Axes, default=None
 
@@ -50,8 +51,8 @@ class ScoreDistributionDisplay:
         -------
         ScoreDistributionDisplay
         """
-        check_named(ood, "ood")
-        scores = {name: scores_of(detector, X) for name, X in ood.items()}
+        check_named(X_ood, "X_ood")
+        scores = {name: scores_of(detector, X) for name, X in X_ood.items()}
         threshold = getattr(innermost(detector)[0], "offset_", None)
         return cls.from_predictions(
             scores_of(detector, X_id), scores, threshold=threshold, bins=bins, ax=ax

@@ -14,6 +14,8 @@ from skweiper.head import check_head
 from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.validation import check_feature_matrix, check_width_and_names
 
+__all__ = ["WeiPerTransformer"]
+
 CHUNK_ROWS = 128
 
 

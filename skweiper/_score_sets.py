@@ -1,0 +1,60 @@
+"""Scores of ID samples and of several OOD data sets, checked."""
+
+import numpy as np
+
+
+def finite_scores(scores, name):
+    """Scores as a finite, non-empty float64 vector."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
+        raise ValueError(
+            f"{name} must be a non-empty one-dimensional array of finite scores, "
+            f"got shape {scores.shape} with {np.sum(~np.isfinite(scores))} not finite. "
+            "Pass the output of score_samples."
+        )
+    return scores
+
+
+def checked_sets(scores_id, scores_ood):
+    """Scores of ID samples and of OOD data sets by name, as finite float64 vectors.
+
+    Parameters
+    ----------
+    scores_id : array-like of shape (n_id,)
+    scores_ood : dict of str to array-like of shape (n_ood,)
+
+    Returns
+    -------
+    scores_id : ndarray of shape (n_id,)
+    scores_ood : dict of str to ndarray of shape (n_ood,)
+
+    Raises
+    ------
+    ValueError
+        No data set, or scores that are empty, not finite or not one-dimensional.
+    """
+    check_named(scores_ood, "scores_ood")
+    ood = {
+        name: finite_scores(scores, f"scores_ood[{name!r}]") for name, scores in scores_ood.items()
+    }
+    return finite_scores(scores_id, "scores_id"), ood
+
+
+def check_named(ood, ood_name):
+    """Refuse what is no dict of data sets by name, or an empty one.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not is_dict(ood) or not ood:
+        got = "an empty one" if is_dict(ood) else type(ood).__name__
+        raise ValueError(
+            f"{ood_name} must be a dict of at least one data set by its name, got {got}. "
+            "Pass {'name': data}."
+        )
+
+
+def is_dict(sets):
+    """Whether sets are passed by name; pandas' objects have `items` as well."""
+    return hasattr(sets, "items") and not hasattr(sets, "iloc")
