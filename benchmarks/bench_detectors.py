@@ -30,7 +30,7 @@ from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from skweiper import WeiPerDetector, detectors
+from skweiper import WeiPerDetector, all_detectors
 from skweiper.baselines import LogitDetector, dice_weight
 from skweiper.datasets import load_clinc150
 from skweiper.metrics import auroc, fpr95
@@ -100,7 +100,7 @@ def score_cases(data):
 
 def other_cases(data):
     """The registry's detectors that are no logit score."""
-    for entry in detectors():
+    for entry in all_detectors():
         if entry.name in BY_SCORE:
             continue
         head = {"weight": data["weight"], "bias": data["bias"]} if entry.needs_head else {}
@@ -124,7 +124,7 @@ def measure(case, data, ood, seed):
             "detector": case.name,
             "before": case.before,
             "seed": seed,
-            "data_set": name,
+            "dataset": name,
             "auroc": 100 * auroc(scores_id, scores_ood),
             "fpr95": 100 * fpr95(scores_id, scores_ood),
             "fit_s": fit_seconds,
@@ -161,9 +161,9 @@ def summary(figures):
     rows = []
     for (before, name), case in figures.groupby(["before", "detector"], sort=False):
         row = {"detector": name, "before": before or "-", "mean": case.auroc.mean()}
-        for data_set, part in case.groupby("data_set", sort=False):
-            row[f"AUROC {data_set}"] = mean_and_spread(part.auroc)
-            row[f"FPR@95 {data_set}"] = mean_and_spread(part.fpr95)
+        for dataset, part in case.groupby("dataset", sort=False):
+            row[f"AUROC {dataset}"] = mean_and_spread(part.auroc)
+            row[f"FPR@95 {dataset}"] = mean_and_spread(part.fpr95)
         row["fit s"] = f"{case.fit_s.min():.3f}"
         row["score µs/row"] = f"{case.score_us.min():.1f}"
         peak = case.peak_mib.iloc[0]
@@ -174,18 +174,18 @@ def summary(figures):
 
 def gains(figures):
     """AUROC in the WeiPer space less that of the logits, per method, shaping and data set."""
-    mean = figures.groupby(["detector", "before", "data_set"], sort=False).auroc
+    mean = figures.groupby(["detector", "before", "dataset"], sort=False).auroc
     rows = []
     for before, scores in SCORES_AFTER.items():
         for method in scores:
-            for data_set in figures.data_set.unique():
-                plain = mean.get_group((method, before, data_set)).iloc[0]
-                weiper = mean.get_group((f"WeiPer+{method}", before, data_set))
+            for dataset in figures.dataset.unique():
+                plain = mean.get_group((method, before, dataset)).iloc[0]
+                weiper = mean.get_group((f"WeiPer+{method}", before, dataset))
                 rows.append(
                     {
                         "method": method,
                         "before": before or "-",
-                        "data set": data_set,
+                        "dataset": dataset,
                         "logits": f"{plain:.2f}",
                         "WeiPer": mean_and_spread(weiper),
                         "gain": f"{weiper.mean() - plain:+.2f}",

@@ -15,6 +15,8 @@ from skweiper.conformal import conformal_p_values
 from skweiper.validation import as_host, check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper.version import __version__
 
+__all__ = ["BaseDetector", "auroc_of"]
+
 
 class BaseDetector(OutlierMixin, BaseEstimator):
     """Base class of all detectors: a detector learns and scores rows, the rest is done here.

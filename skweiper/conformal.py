@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.stats import false_discovery_control
 
+__all__ = ["conformal_p_values", "ood_discoveries"]
+
 
 def conformal_p_values(calibration_scores, scores):
     """p-value of each score under the hypothesis that the sample is in-distribution.

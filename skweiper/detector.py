@@ -18,6 +18,8 @@ from skweiper.perturbation import PROJECTIONS, Perturbation, draw_seed
 from skweiper.scores import LOGIT_SCORES
 from skweiper.statistics import MeanDensity
 
+__all__ = ["KLDTerms", "WeiPerDetector"]
+
 BYTES_PER_KEPT_BIN = 4
 LEARNT_DENSITIES = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
 

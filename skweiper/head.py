@@ -9,6 +9,8 @@ from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+__all__ = ["Head", "check_head", "head_from_classifier", "head_from_torch", "penultimate_features"]
+
 HIDDEN_ACTIVATIONS = MappingProxyType(
     {
         "identity": lambda values: values,

@@ -6,6 +6,8 @@ perturbation is the explicit one.
 
 from types import MappingProxyType
 
+__all__ = ["PRESETS"]
+
 
 def _preset(delta, n_bins, lambda_1, lambda_2, smoothing, smoothing_perturbed):
     return MappingProxyType(

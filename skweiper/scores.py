@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+__all__ = ["LOGIT_SCORES", "energy", "entropy", "gen", "logit_score", "max_logit", "msp", "softmax"]
+
 
 def _exp_shifted(logits):
     """exp(logits - max): free of overflow, at least one entry is 1."""

@@ -19,6 +19,8 @@ from skweiper.validation import (
     inlier_rows,
 )
 
+__all__ = ["ASH", "SCALE", "VRA", "FeatureShaper", "ReAct"]
+
 BYTES_PER_VALUE = 64  # value, copies, sort order and key of one feature of one row
 LARGEST_EXPONENT = 80.0
 """Scaling factors stay below exp(80), the last round number before float32 overflows."""
@@ -27,7 +29,7 @@ PERCENT_BELOW_ALL = Interval(Real, 0, 100, closed="left")
 ASH_PERCENTILES = {"s": 90, "p": 60, "b": 65}
 
 
-def kept_positions(features, percentile):
+def _kept_positions(features, percentile):
     """Positions of the largest features of each row.
 
     Parameters
@@ -45,14 +47,14 @@ def kept_positions(features, percentile):
     return np.argpartition(features, n_features - n_kept, axis=1)[:, n_features - n_kept :]
 
 
-def pruned(features, kept):
+def _pruned(features, kept):
     """Features with all but the kept positions set to zero."""
     result = np.zeros_like(features)
     np.put_along_axis(result, kept, np.take_along_axis(features, kept, axis=1), axis=1)
     return result
 
 
-def binarised(features, kept):
+def _binarised(features, kept):
     """Kept positions share the row's sum of features equally; the others are zero."""
     result = np.zeros_like(features)
     share = features.sum(axis=1, keepdims=True) / kept.shape[1]
@@ -60,7 +62,7 @@ def binarised(features, kept):
     return result
 
 
-def pruning_scale(features, kept):
+def _pruning_scale(features, kept):
     """Factor of each row, exp(sum of all features / sum of the kept ones), shape (n_samples, 1).
 
     One where the kept features sum to zero: a row of zeros stays a row of zeros.
@@ -294,11 +296,11 @@ class ASH(FeatureShaper):
         percentile = self.percentile
         if percentile is None:
             percentile = ASH_PERCENTILES[self.variant]
-        kept = kept_positions(features, percentile)
+        kept = _kept_positions(features, percentile)
         if self.variant == "b":
-            return binarised(features, kept)
-        shaped = pruned(features, kept)
-        return shaped * pruning_scale(features, kept) if self.variant == "s" else shaped
+            return _binarised(features, kept)
+        shaped = _pruned(features, kept)
+        return shaped * _pruning_scale(features, kept) if self.variant == "s" else shaped
 
 
 class SCALE(FeatureShaper):
@@ -332,4 +334,4 @@ class SCALE(FeatureShaper):
         self.percentile = percentile
 
     def _shape(self, features):
-        return features * pruning_scale(features, kept_positions(features, self.percentile))
+        return features * _pruning_scale(features, _kept_positions(features, self.percentile))

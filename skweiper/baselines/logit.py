@@ -41,7 +41,9 @@ class LogitDetector(HeadDetector):
 
     References
     ----------
-    The function in `skweiper.scores` names the source of each score.
+    Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples
+    in Neural Networks", ICLR 2017. https://arxiv.org/abs/1610.02136
+    The function in `skweiper.scores` names the source of each other score.
     """
 
     _parameter_constraints = {
