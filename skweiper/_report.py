@@ -1,12 +1,15 @@
 """The metrics of several OOD data sets and of their groups as a table, with intervals."""
 
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from skweiper._score_sets import check_named, checked_sets, finite_scores, is_dict
+from skweiper._typing import NamedSets, Seed
 from skweiper.metrics import METRICS
 
 
@@ -95,15 +98,15 @@ def _report(scores_id, ood, groups, spectrum, n_boot, confidence, seed):
 
 
 def ood_report(
-    scores_id,
-    scores_ood,
-    groups=None,
+    scores_id: ArrayLike,
+    scores_ood: NamedSets,
+    groups: Mapping[str, Sequence[str]] | None = None,
     *,
-    scores_covariate_shifted=None,
-    n_boot=0,
-    confidence=0.95,
-    random_state=None,
-):
+    scores_covariate_shifted: ArrayLike | NamedSets | None = None,
+    n_boot: int = 0,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """AUROC, AUPR-in, AUPR-out and FPR@95 per OOD data set, and their means per group.
 
     Parameters

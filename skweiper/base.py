@@ -2,14 +2,17 @@
 
 import warnings
 from numbers import Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._typing import FloatArray, IntArray, Scoring
 from skweiper.chunks import FeatureRows
 from skweiper.conformal import conformal_p_values
 from skweiper.validation import as_host, check_feature_matrix, check_width_and_names, inlier_rows
@@ -32,7 +35,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     _parameter_constraints = {"contamination": [Interval(Real, 0, 0.5, closed="right")]}
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn the in-distribution from features.
 
         Parameters
@@ -65,10 +68,10 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             )
         self.offset_ = float(np.quantile(training_scores, self.contamination))
         # Calibration scores of an earlier fit say nothing about this one.
-        vars(self).pop("conformal_scores_", None)
+        self.__dict__.pop("conformal_scores_", None)
         return self
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score of each sample, higher = more in-distribution.
 
         Parameters
@@ -86,7 +89,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         return self._finite_scores(self._checked_rows(X))
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> FloatArray:
         """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
 
         Parameters
@@ -99,7 +102,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> IntArray:
         """Label of each sample: +1 in-distribution, -1 out-of-distribution.
 
         Parameters
@@ -112,7 +115,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def score(self, X, y):
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Area under the ROC curve of `score_samples(X)`, in-distribution positive.
 
         What scikit-learn's `cross_val_score` and searches maximise where no `scoring` is given.
@@ -130,7 +133,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """
         return auroc_of(self, X, y)
 
-    def calibrate(self, X_id, tpr=0.95):
+    def calibrate(self, X_id: ArrayLike, tpr: float = 0.95) -> Self:
         """Set the threshold so that a share of held-out in-distribution samples is accepted.
 
         Only `offset_` changes.
@@ -155,7 +158,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self.offset_ = float(scores[len(scores) - n_accepted])
         return self
 
-    def calibrate_p_values(self, X_id):
+    def calibrate_p_values(self, X_id: ArrayLike) -> Self:
         """Keep the scores of held-out in-distribution samples, for `p_value`.
 
         Only `conformal_scores_` changes: `offset_`, and with it `predict`, stay as they are, and
@@ -173,7 +176,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         self.conformal_scores_ = np.sort(self.score_samples(X_id))
         return self
 
-    def p_value(self, X):
+    def p_value(self, X: ArrayLike) -> FloatArray:
         """Conformal p-value of each sample under the hypothesis that it is in-distribution.
 
         An in-distribution sample has p <= t with probability at most t, for every t in [0, 1],
@@ -237,7 +240,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         super().__setstate__(state)
 
 
-def auroc_of(detector, X, y):
+def auroc_of(detector: Scoring, X: ArrayLike, y: ArrayLike) -> float:
     """AUROC of a detector's `score_samples(X)`, as `BaseDetector.score` gives it.
 
     Parameters

@@ -1,13 +1,15 @@
 """WeiPerDetector: the paper's algorithm as a scikit-learn outlier detector."""
 
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skweiper._typing import Device, Engine, Method, Projection, Seed
 from skweiper.base import BaseDetector
 from skweiper.chunks import rows_within
 from skweiper.density import bins_over
@@ -153,26 +155,26 @@ class WeiPerDetector(BaseDetector):
 
     def __init__(
         self,
-        weight=None,
-        bias=None,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
         *,
-        method="kld",
-        projection="implicit",
-        n_repeats=100,
-        delta=2.0,
-        n_bins=100,
-        smoothing=4,
-        smoothing_perturbed=15,
-        lambda_1=1.0,
-        lambda_2=1.0,
-        epsilon=0.01,
-        epsilon_perturbed=0.025,
-        contamination=0.05,
-        device="auto",
-        engine="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        method: Method = "kld",
+        projection: Projection = "implicit",
+        n_repeats: int = 100,
+        delta: float = 2.0,
+        n_bins: int = 100,
+        smoothing: int = 4,
+        smoothing_perturbed: int = 15,
+        lambda_1: float = 1.0,
+        lambda_2: float = 1.0,
+        epsilon: float = 0.01,
+        epsilon_perturbed: float = 0.025,
+        contamination: float = 0.05,
+        device: Device = "auto",
+        engine: Engine = "auto",
+        random_state: Seed = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.method = method
@@ -193,7 +195,7 @@ class WeiPerDetector(BaseDetector):
         self.verbose = verbose
 
     @classmethod
-    def from_classifier(cls, classifier, **params):
+    def from_classifier(cls, classifier: Any, **params: Any) -> Self:
         """Detector on the final layer of a fitted scikit-learn classifier.
 
         Parameters
@@ -277,7 +279,7 @@ class WeiPerDetector(BaseDetector):
     def _score(self, rows):
         return self._map_rows(rows, self._score_measured)
 
-    def score_components(self, X):
+    def score_components(self, X: ArrayLike) -> pd.DataFrame:
         """The terms of each sample's score.
 
         Parameters
@@ -300,7 +302,7 @@ class WeiPerDetector(BaseDetector):
         name = self.method if isinstance(self.method, str) else "score"
         return pd.DataFrame({name: self._score(rows)}, index=index)
 
-    def densities(self, X):
+    def densities(self, X: ArrayLike) -> Bunch:
         """Unsmoothed densities of each sample in both spaces.
 
         Parameters
@@ -321,7 +323,7 @@ class WeiPerDetector(BaseDetector):
         return Bunch(feature=both[:, 0], logit=both[:, 1])
 
     @property
-    def perturbed_weight_(self):
+    def perturbed_weight_(self) -> NDArray[np.float32]:
         """Perturbed weights of shape (n_repeats, n_classes, n_features), rebuilt from the seed."""
         if not hasattr(self, "perturbation_"):
             raise AttributeError("perturbed_weight_ is there after fit.")

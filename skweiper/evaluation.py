@@ -1,13 +1,17 @@
 """Reports of detectors on ID samples and OOD data sets, and of several side by side."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from time import perf_counter
+from typing import Any
 
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from skweiper._report import check_report_options, ood_report
 from skweiper._score_sets import is_dict
+from skweiper._typing import NamedSets, Scoring, Seed
 from skweiper.metrics import scores_of
 
 __all__ = ["compare", "evaluate", "ood_report"]
@@ -23,16 +27,16 @@ def _scores_of_shifted(detector, covariate_shifted):
 
 
 def evaluate(
-    detector,
-    X_id,
-    X_ood,
-    groups=None,
-    covariate_shifted=None,
+    detector: Scoring,
+    X_id: ArrayLike,
+    X_ood: NamedSets,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    covariate_shifted: ArrayLike | NamedSets | None = None,
     *,
-    n_boot=0,
-    confidence=0.95,
-    random_state=None,
-):
+    n_boot: int = 0,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """Report of a fitted detector on ID samples and OOD data sets.
 
     Parameters
@@ -141,19 +145,19 @@ def _check_compared(detectors, seeds):
 
 
 def compare(
-    detectors,
-    X_train,
-    X_id,
-    X_ood,
-    groups=None,
-    covariate_shifted=None,
+    detectors: Mapping[str, Any],
+    X_train: ArrayLike,
+    X_id: ArrayLike,
+    X_ood: NamedSets,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    covariate_shifted: ArrayLike | NamedSets | None = None,
     *,
-    y_train=None,
-    seeds=None,
-    n_boot=0,
-    confidence=0.95,
-    random_state=None,
-):
+    y_train: ArrayLike | None = None,
+    seeds: Iterable[int] | None = None,
+    n_boot: int = 0,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """Fit several detectors on the same data and report on each.
 
     Parameters

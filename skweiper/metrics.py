@@ -4,14 +4,17 @@ All metrics take the scores of ID and of OOD samples apart, higher = more in-dis
 no label can be read the wrong way round.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
 from skweiper._score_sets import finite_scores
+from skweiper._typing import Scoring
 
 __all__ = [
     "CONVENTIONS",
@@ -47,7 +50,7 @@ def _pooled(scores_id, scores_ood):
     return is_id, np.concatenate([scores_id, scores_ood])
 
 
-def auroc(scores_id, scores_ood):
+def auroc(scores_id: ArrayLike, scores_ood: ArrayLike) -> float:
     """Area under the ROC curve: the probability that an ID sample outscores an OOD sample.
 
     The same whichever class is called positive; ties count one half.
@@ -66,7 +69,7 @@ def auroc(scores_id, scores_ood):
     return float(roc_auc_score(*_pooled(scores_id, scores_ood)))
 
 
-def aupr_in(scores_id, scores_ood):
+def aupr_in(scores_id: ArrayLike, scores_ood: ArrayLike) -> float:
     """Area under the precision-recall curve, ID positive (trapezoids, as in OpenOOD).
 
     Parameters
@@ -85,7 +88,7 @@ def aupr_in(scores_id, scores_ood):
     return float(auc(recall, precision))
 
 
-def aupr_out(scores_id, scores_ood):
+def aupr_out(scores_id: ArrayLike, scores_ood: ArrayLike) -> float:
     """Area under the precision-recall curve, OOD positive (trapezoids, as in OpenOOD).
 
     Parameters
@@ -104,7 +107,13 @@ def aupr_out(scores_id, scores_ood):
     return float(auc(recall, precision))
 
 
-def fpr_at_tpr(scores_id, scores_ood, tpr=0.95, *, convention="openood"):
+def fpr_at_tpr(
+    scores_id: ArrayLike,
+    scores_ood: ArrayLike,
+    tpr: float = 0.95,
+    *,
+    convention: Literal["openood", "openood-id", "vim", "pytorch-ood"] = "openood",
+) -> float:
     """False positive rate at the threshold that reaches a true positive rate (FPR@95).
 
     The literature has several definitions under one name; their figures differ.
@@ -175,7 +184,7 @@ def _fpr_vim(scores_id, scores_ood, tpr):
     return float(np.mean(scores_ood >= threshold))
 
 
-def fpr95(scores_id, scores_ood):
+def fpr95(scores_id: ArrayLike, scores_ood: ArrayLike) -> float:
     """FPR at 95 % TPR in OpenOOD's convention, `fpr_at_tpr(scores_id, scores_ood)`.
 
     Parameters
@@ -192,12 +201,12 @@ def fpr95(scores_id, scores_ood):
     return fpr_at_tpr(scores_id, scores_ood)
 
 
-METRICS = MappingProxyType(
+METRICS: Mapping[str, Callable[..., float]] = MappingProxyType(
     {"auroc": auroc, "aupr_in": aupr_in, "aupr_out": aupr_out, "fpr95": fpr95}
 )
 
 
-def scores_of(detector, X):
+def scores_of(detector: Scoring, X: ArrayLike) -> NDArray[Any]:
     """Scores of a detector of this library or of scikit-learn, higher = more in-distribution.
 
     Parameters
@@ -246,10 +255,10 @@ class OODScorer:
     >>> scorer = OODScorer(partial(fpr_at_tpr, tpr=0.9, convention="vim"), greater_is_better=False)
     """
 
-    metric: Callable
+    metric: Callable[..., float]
     greater_is_better: bool = True
 
-    def __call__(self, detector, X, y):
+    def __call__(self, detector: Scoring, X: ArrayLike, y: ArrayLike) -> float:
         is_id = np.asarray(y) != -1
         if is_id.all() or not is_id.any():
             raise ValueError(

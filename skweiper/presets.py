@@ -4,7 +4,9 @@ Source: Granz, Heurich, Landgraf, NeurIPS 2024, and the authors' repository. The
 perturbation is the explicit one.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 __all__ = ["PRESETS"]
 
@@ -27,7 +29,7 @@ def _preset(delta, n_bins, lambda_1, lambda_2, smoothing, smoothing_perturbed):
     )
 
 
-PRESETS = MappingProxyType(
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "cifar10-resnet18": _preset(1.8, 100, 2.5, 0.1, 4, 15),
         "cifar100-resnet18": _preset(2.4, 100, 0.1, 1.0, 4, 40),

@@ -66,7 +66,7 @@ class DetectorEntry(NamedTuple):
     link: str
 
 
-def all_detectors():
+def all_detectors() -> list[DetectorEntry]:
     """All detectors of the library, WeiPer first.
 
     Returns

@@ -5,8 +5,10 @@ They keep the feature space, so they may stand before any detector in a Pipeline
 """
 
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -82,7 +84,7 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     no part in `fit`.
     """
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn what the shaper needs from in-distribution features.
 
         Parameters
@@ -105,7 +107,7 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Any:
         """Shape each row of features.
 
         Parameters
@@ -190,7 +192,7 @@ class ReAct(FeatureShaper):
 
     _parameter_constraints = {"percentile": [PERCENT]}
 
-    def __init__(self, percentile=90):
+    def __init__(self, percentile: float = 90) -> None:
         self.percentile = percentile
 
     def _learn(self, chunks):
@@ -236,7 +238,7 @@ class VRA(FeatureShaper):
 
     _parameter_constraints = {"percentile_low": [PERCENT], "percentile_high": [PERCENT]}
 
-    def __init__(self, percentile_low=60, percentile_high=90):
+    def __init__(self, percentile_low: float = 60, percentile_high: float = 90) -> None:
         self.percentile_low = percentile_low
         self.percentile_high = percentile_high
 
@@ -288,7 +290,9 @@ class ASH(FeatureShaper):
         "percentile": [PERCENT_BELOW_ALL, None],
     }
 
-    def __init__(self, variant="s", percentile=None):
+    def __init__(
+        self, variant: Literal["s", "p", "b"] = "s", percentile: float | None = None
+    ) -> None:
         self.variant = variant
         self.percentile = percentile
 
@@ -330,7 +334,7 @@ class SCALE(FeatureShaper):
 
     _parameter_constraints = {"percentile": [PERCENT_BELOW_ALL]}
 
-    def __init__(self, percentile=85):
+    def __init__(self, percentile: float = 85) -> None:
         self.percentile = percentile
 
     def _shape(self, features):

@@ -1,13 +1,16 @@
 """The WeiPer space as a transformer: features to perturbed logits."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._typing import Projection, Seed
 from skweiper.chunks import FeatureRows, memory_budget, row_slices, rows_within
 from skweiper.engines.numpy import FLOAT32_BYTES, NumpyEngine
 from skweiper.head import check_head
@@ -69,14 +72,14 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def __init__(
         self,
-        weight=None,
-        bias=None,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
         *,
-        projection="implicit",
-        n_repeats=100,
-        delta=2.0,
-        random_state=None,
-    ):
+        projection: Projection = "implicit",
+        n_repeats: int = 100,
+        delta: float = 2.0,
+        random_state: Seed = None,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.projection = projection
@@ -84,7 +87,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.delta = delta
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check the head against X and draw the perturbations' seed.
 
         Parameters
@@ -114,7 +117,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         )
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Any:
         """Perturbed logits of each sample.
 
         Parameters

@@ -3,8 +3,10 @@
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from skweiper._typing import FloatArray
 from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import class_means
 from skweiper.head import Head
@@ -29,7 +31,9 @@ def sparse_weight(weight, mean, percentile):
     return np.where(contribution > np.percentile(contribution, percentile), weight, 0.0)
 
 
-def dice_weight(weight, X, y=None, *, percentile=90):
+def dice_weight(
+    weight: ArrayLike, X: ArrayLike, y: ArrayLike | None = None, *, percentile: float = 90
+) -> FloatArray:
     """DICE's sparse weight, to put before any detector that takes a head.
 
     Parameters
@@ -127,7 +131,14 @@ class DICEDetector(HeadDetector):
         "percentile": [Interval(Real, 0, 100, closed="left")],
     }
 
-    def __init__(self, weight=None, bias=None, *, percentile=90, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        percentile: float = 90,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.percentile = percentile

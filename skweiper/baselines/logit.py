@@ -3,8 +3,10 @@
 from functools import partial
 from numbers import Real
 
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skweiper._typing import LogitMethod
 from skweiper.baselines.base import HeadDetector
 from skweiper.scores import LOGIT_SCORES, energy, logit_score
 
@@ -53,8 +55,14 @@ class LogitDetector(HeadDetector):
     }
 
     def __init__(
-        self, weight=None, bias=None, *, method="msp", temperature=1.0, contamination=0.05
-    ):
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        method: LogitMethod = "msp",
+        temperature: float = 1.0,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.method = method

@@ -1,11 +1,14 @@
 """Ablations: one hyperparameter at a time away from a base setting, over seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from skweiper._typing import NamedSets
 from skweiper.chunks import FeatureRows
 from skweiper.detector import KLDTerms, WeiPerDetector
 from skweiper.model_selection.candidates import (
@@ -19,7 +22,7 @@ from skweiper.model_selection.sweep import GroupSpace, auroc_of_rows
 from skweiper.progress import track
 from skweiper.validation import check_feature_matrix
 
-STUDIES = MappingProxyType(
+STUDIES: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType(
     {
         "n_repeats": ({"n_repeats": 1}, {"n_repeats": 10}, {"n_repeats": 50}, {"n_repeats": 100}),
         "delta": ({"delta": 0.0}, {"delta": 1.0}, {"delta": 2.0}, {"delta": 4.0}),
@@ -51,17 +54,17 @@ STUDIES = MappingProxyType(
 
 
 def ablation(
-    X_train,
-    X_id,
-    X_ood,
-    weight=None,
-    bias=None,
+    X_train: ArrayLike,
+    X_id: ArrayLike,
+    X_ood: ArrayLike | NamedSets,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     *,
-    base=None,
-    studies=STUDIES,
-    seeds=range(10),
-    verbose=0,
-):
+    base: Mapping[str, Any] | None = None,
+    studies: Mapping[str, Sequence[Mapping[str, Any]]] = STUDIES,
+    seeds: Iterable[int] = range(10),
+    verbose: int | bool = 0,
+) -> pd.DataFrame:
     """AUROC of WeiPerDetector with one hyperparameter at a time changed.
 
     Parameters
@@ -121,7 +124,8 @@ def ablation(
     base = base or {}
     _check_names(base, "base", WeiPerDetector._get_param_names())
     template = WeiPerDetector(weight, bias).set_params(**base)
-    settings = [("base", {})] + [(name, one) for name, all_ in studies.items() for one in all_]
+    settings: list[tuple[str, Mapping[str, Any]]] = [("base", {})]
+    settings += [(name, one) for name, all_ in studies.items() for one in all_]
     runs = [(study, changes, int(seed)) for study, changes in settings for seed in seeds]
     grid = [_single_candidate(changes, seed) for _, changes, seed in runs]
     terms = [_checked_term(changes) for _, changes, _ in runs]

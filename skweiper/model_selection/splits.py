@@ -1,12 +1,15 @@
 """Splits in which no fit sees an OOD row and no OOD data set is in two test folds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, KFold
 from sklearn.utils import check_consistent_length
 
+from skweiper._typing import IntArray, NamedSets, Seed
 from skweiper.validation import inlier_rows
 
 
@@ -44,13 +47,20 @@ class OODSplit(BaseCrossValidator):
     # scikit-learn's metadata routing, where it is enabled: searches pass `groups` on unasked.
     __metadata_request__split = {"groups": True}
 
-    def __init__(self, n_splits=5, *, shuffle=False, random_state=None, ood_in_train=False):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: Seed = None,
+        ood_in_train: bool = False,
+    ) -> None:
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
         self.ood_in_train = ood_in_train
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Number of splits.
 
         Parameters
@@ -64,7 +74,9 @@ class OODSplit(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Any, y: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield the training and test row numbers of each split.
 
         Parameters
@@ -135,7 +147,9 @@ def _names_of(groups, rows):
     return names
 
 
-def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
+def train_validation_split_for_ood(
+    X_train: ArrayLike, X_val_id: ArrayLike, X_val_ood: ArrayLike | NamedSets
+) -> tuple[Any, IntArray, list[tuple[IntArray, IntArray]]]:
     """X, y and cv with which any scikit-learn search fits on training rows only.
 
     Parameters
@@ -181,12 +195,13 @@ def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
     ood_sets = X_val_ood if isinstance(X_val_ood, Mapping) else {"": X_val_ood}
     named = {f"X_val_ood[{name!r}]" if name else "X_val_ood": X for name, X in ood_sets.items()}
     X = _stacked({"X_train": X_train, "X_val_id": X_val_id, **named})
-    if len(X) == len(X_train) + len(X_val_id):
+    n_train = np.shape(X_train)[0]
+    n_id = n_train + np.shape(X_val_id)[0]
+    if len(X) == n_id:
         raise ValueError(
             "X_val_ood holds no rows, so nothing could be compared. Pass OOD rows, or those of "
             "synthetic_outliers."
         )
-    n_train, n_id = len(X_train), len(X_train) + len(X_val_id)
     y = np.repeat([1, -1], [n_id, len(X) - n_id])
     return X, y, [(np.arange(n_train), np.arange(n_train, len(X)))]
 

@@ -2,12 +2,15 @@
 
 from numbers import Integral
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
+from skweiper._typing import Seed
 from skweiper.head import check_head
 
 
@@ -79,8 +82,14 @@ SYNTHETIC_METHODS = MappingProxyType(
 
 
 def synthetic_outliers(
-    X, weight=None, bias=None, *, method="all", n_samples=None, random_state=None
-):
+    X: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    method: Literal["all", "mixture", "permutation", "noise", "scaling"] = "all",
+    n_samples: int | None = None,
+    random_state: Seed = None,
+) -> Any:
     """Make outliers from ID features, to serve as validation OOD rows in a search.
 
     Parameters
@@ -126,7 +135,7 @@ def synthetic_outliers(
     }
     given = {"method": method, "n_samples": n_samples, "random_state": random_state}
     validate_parameter_constraints(constraints, given, "synthetic_outliers")
-    columns = X.columns if hasattr(X, "iloc") else None
+    columns = getattr(X, "columns", None) if hasattr(X, "iloc") else None
     # In one order, or the sums behind the noise would differ between a frame and its values.
     X = check_array(X, dtype=np.float32, order="C", input_name="X")
     classes = None

@@ -1,11 +1,18 @@
 """ROC curves of OOD data sets."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
 from skweiper._score_sets import check_named, checked_sets
+from skweiper._typing import NamedSets, Scoring
 from skweiper.metrics import auroc, fpr_at_tpr, scores_of
 from skweiper.plotting.axes import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class OODRocDisplay:
@@ -28,12 +35,14 @@ class OODRocDisplay:
         The points (FPR@95, 0.95), in OpenOOD's convention.
     """
 
-    def __init__(self, scores_id, scores_ood):
+    def __init__(self, scores_id: ArrayLike, scores_ood: NamedSets) -> None:
         self.scores_id = scores_id
         self.scores_ood = scores_ood
 
     @classmethod
-    def from_estimator(cls, detector, X_id, X_ood, *, ax=None):
+    def from_estimator(
+        cls, detector: Scoring, X_id: ArrayLike, X_ood: NamedSets, *, ax: "Axes | None" = None
+    ) -> Self:
         """Plot the curves of a fitted detector.
 
         Parameters
@@ -53,7 +62,9 @@ class OODRocDisplay:
         return cls.from_predictions(scores_of(detector, X_id), scores, ax=ax)
 
     @classmethod
-    def from_predictions(cls, scores_id, scores_ood, *, ax=None):
+    def from_predictions(
+        cls, scores_id: ArrayLike, scores_ood: NamedSets, *, ax: "Axes | None" = None
+    ) -> Self:
         """Plot the curves of scores.
 
         Parameters
@@ -68,7 +79,7 @@ class OODRocDisplay:
         """
         return cls(scores_id, scores_ood).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw.
 
         Parameters
@@ -87,7 +98,8 @@ class OODRocDisplay:
         scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
         (self.ax_,) = new_axes(axes=ax)
         self.figure_ = self.ax_.figure
-        self.lines_, self.markers_ = {}, {}
+        self.lines_: dict[str, Any] = {}
+        self.markers_: dict[str, Any] = {}
         for name, scores in scores_ood.items():
             self._draw_curve(name, scores_id, scores)
         self.ax_.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)

@@ -1,10 +1,17 @@
 """Histograms of ID and OOD scores."""
 
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper._score_sets import check_named, checked_sets
+from skweiper._typing import NamedSets, Scoring
 from skweiper.metrics import scores_of
 from skweiper.plotting.axes import innermost, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ScoreDistributionDisplay:
@@ -29,13 +36,23 @@ class ScoreDistributionDisplay:
     threshold_line_ : matplotlib Line2D or None
     """
 
-    def __init__(self, scores_id, scores_ood, threshold=None):
+    def __init__(
+        self, scores_id: ArrayLike, scores_ood: NamedSets, threshold: float | None = None
+    ) -> None:
         self.scores_id = scores_id
         self.scores_ood = scores_ood
         self.threshold = threshold
 
     @classmethod
-    def from_estimator(cls, detector, X_id, X_ood, *, bins=60, ax=None):
+    def from_estimator(
+        cls,
+        detector: Scoring,
+        X_id: ArrayLike,
+        X_ood: NamedSets,
+        *,
+        bins: ArrayLike = 60,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Plot the scores of a fitted detector, with its `offset_` as threshold.
 
         Parameters
@@ -59,7 +76,15 @@ class ScoreDistributionDisplay:
         )
 
     @classmethod
-    def from_predictions(cls, scores_id, scores_ood, *, threshold=None, bins=60, ax=None):
+    def from_predictions(
+        cls,
+        scores_id: ArrayLike,
+        scores_ood: NamedSets,
+        *,
+        threshold: float | None = None,
+        bins: ArrayLike = 60,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Plot scores.
 
         Parameters
@@ -76,7 +101,7 @@ class ScoreDistributionDisplay:
         """
         return cls(scores_id, scores_ood, threshold).plot(bins=bins, ax=ax)
 
-    def plot(self, *, bins=60, ax=None):
+    def plot(self, *, bins: ArrayLike = 60, ax: "Axes | None" = None) -> Self:
         """Draw.
 
         Parameters
