@@ -17,7 +17,7 @@ from skweiper.model_selection.ablation import STUDIES
 
 
 def study(path, max_rows, n_seeds, names_of_studies):
-    """Table of settings by data sets, in percent."""
+    """Table of settings by datasets, in percent."""
     random_state = np.random.RandomState(0)
     with np.load(path, allow_pickle=False) as data:
         names = ood_sets(data)

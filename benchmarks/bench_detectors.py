@@ -1,4 +1,4 @@
-"""Every detector of the library on one data set: AUROC, FPR@95, time and peak memory.
+"""Every detector of the library on one dataset: AUROC, FPR@95, time and peak memory.
 
     python benchmarks/bench_detectors.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
 
@@ -98,7 +98,7 @@ def score_cases(data):
             yield Case(f"WeiPer+{method}", before, make)
 
 
-def other_cases(data):
+def peer_cases(data):
     """The registry's detectors that are no logit score."""
     for entry in all_detectors():
         if entry.name in BY_SCORE:
@@ -114,7 +114,7 @@ def other_cases(data):
 
 
 def measure(case, data, ood, seed):
-    """Figures of one case and one seed: a dictionary per OOD data set."""
+    """Figures of one case and one seed: a dictionary per OOD dataset."""
     X, y = data[case.split], data[f"{case.split}_label"]
     fitted, fit_seconds = timed(lambda: case.make(seed).fit(X, y))
     scores_id, id_seconds = timed(lambda: fitted.score_samples(data["test"]))
@@ -139,10 +139,10 @@ def peak_of(case, data):
 
 
 def study(data, ood, n_seeds):
-    """Figures of all cases, as a DataFrame with a row per case, seed and data set."""
+    """Figures of all cases, as a DataFrame with a row per case, seed and dataset."""
     WeiPerDetector(data["weight"], data["bias"]).fit(data["train"][:50])  # compiles
     rows = []
-    for case in [*score_cases(data), *other_cases(data)]:
+    for case in [*score_cases(data), *peer_cases(data)]:
         peak = peak_of(case, data)
         for seed in range(n_seeds):
             rows += [{**row, "peak_mib": peak} for row in measure(case, data, ood, seed)]
@@ -173,7 +173,7 @@ def summary(figures):
 
 
 def gains(figures):
-    """AUROC in the WeiPer space less that of the logits, per method, shaping and data set."""
+    """AUROC in the WeiPer space less that of the logits, per method, shaping and dataset."""
     mean = figures.groupby(["detector", "before", "dataset"], sort=False).auroc
     rows = []
     for before, scores in SCORES_AFTER.items():
@@ -206,7 +206,7 @@ def chosen_rows(n_rows, most, labels=None):
 
 
 def load(path, most):
-    """Arrays of a file, or of the bundled data, and its OOD data sets."""
+    """Arrays of a file, or of the bundled data, and its OOD datasets."""
     if path is None:
         data = dict(load_clinc150())
     else:
@@ -221,7 +221,7 @@ def load(path, most):
 
 
 def report(name, figures, n_seeds, directory):
-    """Print and save the tables of one data set."""
+    """Print and save the tables of one dataset."""
     tables = f"## {name}\n\n{machine()}, {n_seeds} seeds\n\n{markdown_table(summary(figures))}\n"
     tables += f"\n### Gain in the WeiPer space\n\n{markdown_table(gains(figures))}\n"
     print(tables, flush=True)

@@ -1,4 +1,4 @@
-"""The metrics of several OOD data sets and of their groups as a table, with intervals."""
+"""The metrics of several OOD datasets and of their groups as a table, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -14,7 +14,7 @@ from skweiper.metrics import METRICS
 
 
 def _values(scores_id, ood_scores):
-    """All metrics of all data sets, ndarray of shape (n_datasets, n_metrics)."""
+    """All metrics of all datasets, ndarray of shape (n_datasets, n_metrics)."""
     return np.array(
         [[metric(scores_id, scores) for metric in METRICS.values()] for scores in ood_scores]
     )
@@ -28,7 +28,7 @@ def _bootstrap(scores_id, ood_scores, n_boot, seed):
     """Metrics of bootstrap samples, ndarray of shape (n_boot, n_datasets, n_metrics).
 
     ID and OOD samples are drawn apart, each with replacement; one draw of the ID samples serves
-    all data sets, so that means over data sets vary as they would.
+    all datasets, so that means over datasets vary as they would.
     """
     random_state = check_random_state(seed)
     return np.stack(
@@ -43,12 +43,12 @@ def _bootstrap(scores_id, ood_scores, n_boot, seed):
 
 
 def _check_groups(groups, names):
-    """The groups as lists of known names; one of all data sets where None are given."""
+    """The groups as lists of known names; one of all datasets where None are given."""
     if groups is None:
         return {"all": list(names)}
     if not is_dict(groups) or any(isinstance(names, str) for names in groups.values()):
         raise ValueError(
-            "groups must be a dict of each group's name to a list of data-set names, got "
+            "groups must be a dict of each group's name to a list of dataset names, got "
             f"{groups!r}. Pass {{'near': ['name', ...], 'far': [...]}}."
         )
     groups = {group: list(members) for group, members in groups.items()}
@@ -56,7 +56,7 @@ def _check_groups(groups, names):
     unknown = sorted(set(listed) - set(names))
     if unknown or len(listed) != len(set(listed)) or not all(groups.values()):
         raise ValueError(
-            "groups must map each group to data sets that were passed, at least one, each in one "
+            "groups must map each group to datasets that were passed, at least one, each in one "
             f"group only; passed {sorted(names)}, groups {groups}, unknown {unknown}."
         )
     return groups
@@ -75,7 +75,7 @@ def _row(values, draws, confidence):
 
 
 def _report(scores_id, ood, groups, spectrum, n_boot, confidence, seed):
-    """Report of one spectrum: a row per data set, then a row per group."""
+    """Report of one spectrum: a row per dataset, then a row per group."""
     names = list(ood)
     values = _values(scores_id, ood.values())
     draws = _bootstrap(scores_id, list(ood.values()), n_boot, seed) if n_boot else None
@@ -107,16 +107,16 @@ def ood_report(
     confidence: float = 0.95,
     random_state: Seed = None,
 ) -> pd.DataFrame:
-    """AUROC, AUPR-in, AUPR-out and FPR@95 per OOD data set, and their means per group.
+    """AUROC, AUPR-in, AUPR-out and FPR@95 per OOD dataset, and their means per group.
 
     Parameters
     ----------
     scores_id : array-like of shape (n_id,)
         Scores of in-distribution samples, higher = more in-distribution.
     scores_ood : dict of str to array-like of shape (n_ood,)
-        Scores of each OOD data set by its name.
+        Scores of each OOD dataset by its name.
     groups : dict of str to list of str, default=None
-        Names of the data sets of each group, as {"near": [...], "far": [...]}. None puts all into
+        Names of the datasets of each group, as {"near": [...], "far": [...]}. None puts all into
         the group "all".
     scores_covariate_shifted : array-like of shape (n_shifted,), or dict of such, default=None
         Scores of covariate-shifted ID samples; of several sets, by their names. They add rows of
@@ -131,8 +131,8 @@ def ood_report(
     Returns
     -------
     DataFrame
-        A row per data set (`level` "dataset") and per group (`level` "group": the unweighted mean
-        over its data sets, as in OpenOOD); columns `spectrum` ("standard" or "full"), `level`,
+        A row per dataset (`level` "dataset") and per group (`level` "group": the unweighted mean
+        over its datasets, as in OpenOOD); columns `spectrum` ("standard" or "full"), `level`,
         `group`, `dataset`, `n_id`, `n_ood`, `auroc`, `aupr_in`, `aupr_out`, `fpr95` (the "openood"
         convention of `fpr_at_tpr`), all in [0, 1], and with `n_boot` the ends of the intervals,
         `auroc_low`, `auroc_high`, ...
@@ -140,7 +140,7 @@ def ood_report(
     Raises
     ------
     ValueError
-        Empty or non-finite scores, no data set, a group of unknown or repeated data sets, or
+        Empty or non-finite scores, no dataset, a group of unknown or repeated datasets, or
         `n_boot` or `confidence` out of range.
 
     References
@@ -182,7 +182,7 @@ def check_report_options(ood, groups, n_boot, confidence, ood_name="X_ood"):
     Parameters
     ----------
     ood : dict
-        Data sets by name; only their names and lengths are looked at.
+        Datasets by name; only their names and lengths are looked at.
     groups : dict of str to list of str, or None
     n_boot : int
     confidence : float
@@ -201,7 +201,7 @@ def check_report_options(ood, groups, n_boot, confidence, ood_name="X_ood"):
     check_named(ood, ood_name)
     empty = [name for name, data in ood.items() if hasattr(data, "__len__") and len(data) == 0]
     if empty:
-        raise ValueError(f"{ood_name} holds no samples for {empty}. Leave these data sets out.")
+        raise ValueError(f"{ood_name} holds no samples for {empty}. Leave these datasets out.")
     if not isinstance(n_boot, Integral) or n_boot < 0:
         raise ValueError(f"n_boot must be an int >= 0, got {n_boot!r}.")
     if not 0 < confidence < 1:

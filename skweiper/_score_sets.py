@@ -1,4 +1,4 @@
-"""Scores of ID samples and of several OOD data sets, checked."""
+"""Scores of ID samples and of several OOD datasets, checked."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def finite_scores(scores, name):
 
 
 def checked_sets(scores_id, scores_ood):
-    """Scores of ID samples and of OOD data sets by name, as finite float64 vectors.
+    """Scores of ID samples and of OOD datasets by name, as finite float64 vectors.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def checked_sets(scores_id, scores_ood):
     Raises
     ------
     ValueError
-        No data set, or scores that are empty, not finite or not one-dimensional.
+        No dataset, or scores that are empty, not finite or not one-dimensional.
     """
     check_named(scores_ood, "scores_ood")
     ood = {
@@ -41,7 +41,7 @@ def checked_sets(scores_id, scores_ood):
 
 
 def check_named(ood, ood_name):
-    """Refuse what is no dict of data sets by name, or an empty one.
+    """Refuse what is no dict of datasets by name, or an empty one.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_named(ood, ood_name):
     if not is_dict(ood) or not ood:
         got = "an empty one" if is_dict(ood) else type(ood).__name__
         raise ValueError(
-            f"{ood_name} must be a dict of at least one data set by its name, got {got}. "
+            f"{ood_name} must be a dict of at least one dataset by its name, got {got}. "
             "Pass {'name': data}."
         )
 

@@ -1,4 +1,4 @@
-"""Reports of detectors on ID samples and OOD data sets, and of several side by side."""
+"""Reports of detectors on ID samples and OOD datasets, and of several side by side."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
@@ -37,7 +37,7 @@ def evaluate(
     confidence: float = 0.95,
     random_state: Seed = None,
 ) -> pd.DataFrame:
-    """Report of a fitted detector on ID samples and OOD data sets.
+    """Report of a fitted detector on ID samples and OOD datasets.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def evaluate(
     X_id : array-like of shape (n_id, n_features)
         In-distribution samples that took no part in `fit`.
     X_ood : dict of str to array-like of shape (n_ood, n_features)
-        OOD data sets by name.
+        OOD datasets by name.
     groups : dict of str to list of str, default=None
-        Names of the data sets of each group, as {"near": [...], "far": [...]}.
+        Names of the datasets of each group, as {"near": [...], "far": [...]}.
     covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
         Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
     n_boot : int, default=0
@@ -170,9 +170,9 @@ def compare(
     X_id : array-like of shape (n_id, n_features)
         In-distribution samples to evaluate on.
     X_ood : dict of str to array-like of shape (n_ood, n_features)
-        OOD data sets by name.
+        OOD datasets by name.
     groups : dict of str to list of str, default=None
-        Names of the data sets of each group, as {"near": [...], "far": [...]}.
+        Names of the datasets of each group, as {"near": [...], "far": [...]}.
     covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
         Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
     y_train : array-like of shape (n_train,), default=None

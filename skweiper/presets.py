@@ -1,4 +1,4 @@
-"""The published hyperparameters of WeiPer+KLD, by data set and network.
+"""The published hyperparameters of WeiPer+KLD, by dataset and network.
 
 Source: Granz, Heurich, Landgraf, NeurIPS 2024, and the authors' repository. The published
 perturbation is the explicit one.

@@ -221,7 +221,7 @@ def test_a_profile_of_names_has_no_line_between_them(search):
 
 def test_legend_of_the_curves_hides_no_tick_label():
     rng = np.random.RandomState(0)
-    sets = {f"a data set with a long name {i}": rng.normal(-1, 1, 90) for i in range(4)}
+    sets = {f"a dataset with a long name {i}": rng.normal(-1, 1, 90) for i in range(4)}
     display = OODRocDisplay.from_predictions(rng.normal(1, 1, 90), sets)
     display.figure_.canvas.draw()
     legend = display.ax_.get_legend().get_window_extent()

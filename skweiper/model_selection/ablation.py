@@ -74,7 +74,7 @@ def ablation(
     X_id : array-like of shape (n_id, n_features)
         Held-out ID rows.
     X_ood : array-like of shape (n_ood, n_features), or dict of str to such
-        OOD rows, by name of their data set.
+        OOD rows, by name of their dataset.
     weight : array-like of shape (n_classes, n_features), default=None
     bias : array-like of shape (n_classes,), default=None
     base : dict, default=None
@@ -94,7 +94,7 @@ def ablation(
     Returns
     -------
     DataFrame
-        One row per setting, seed and OOD data set, with the columns study, setting (its text;
+        One row per setting, seed and OOD dataset, with the columns study, setting (its text;
         "base" for the base itself, in the study "base"), seed, dataset and auroc (in [0, 1], ID
         positive).
 

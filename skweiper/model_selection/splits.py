@@ -1,4 +1,4 @@
-"""Splits in which no fit sees an OOD row and no OOD data set is in two test folds."""
+"""Splits in which no fit sees an OOD row and no OOD dataset is in two test folds."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,20 +17,20 @@ class OODSplit(BaseCrossValidator):
     """Cross-validate ID rows; put OOD rows into test folds only.
 
     The ID rows are split as by `KFold`. Each OOD row is in the test fold of one split and in no
-    training fold. With `groups`, the names of the OOD data sets, whole data sets are dealt to the
-    splits, so that no data set is in two test folds.
+    training fold. With `groups`, the names of the OOD datasets, whole datasets are dealt to the
+    splits, so that no dataset is in two test folds.
 
     Parameters
     ----------
     n_splits : int, default=5
-        At least 2; with `groups`, at most the number of OOD data sets.
+        At least 2; with `groups`, at most the number of OOD datasets.
     shuffle : bool, default=False
-        Shuffle ID rows, OOD rows and data sets before dealing them out.
+        Shuffle ID rows, OOD rows and datasets before dealing them out.
     random_state : int, RandomState instance or None, default=None
         Of the shuffling.
     ood_in_train : bool, default=False
         Add the OOD rows of the other splits to the training folds, where a nested search needs
-        them for its own validation: an inner search then never sees the data sets that it is
+        them for its own validation: an inner search then never sees the datasets that it is
         tested on. Only for estimators that leave rows with y == -1 out of `fit`, as all of this
         library do (wrap others in `InlierOnly`).
 
@@ -85,7 +85,7 @@ class OODSplit(BaseCrossValidator):
         y : array-like of shape (n_samples,)
             -1 marks OOD rows.
         groups : array-like of shape (n_samples,), default=None
-            Data set of each OOD row; entries of ID rows are not looked at.
+            Dataset of each OOD row; entries of ID rows are not looked at.
 
         Yields
         ------
@@ -94,8 +94,8 @@ class OODSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            No ID or no OOD rows, fewer rows or data sets than splits, or `groups` of another length
-            or without the name of an OOD row's data set.
+            No ID or no OOD rows, fewer rows or datasets than splits, or `groups` of another length
+            or without the name of an OOD row's dataset.
         """
         mask = None if y is None else inlier_rows(X, y)
         check_consistent_length(X, groups)
@@ -121,7 +121,7 @@ class OODSplit(BaseCrossValidator):
                 yield ood_rows[test]
             return
         names = _names_of(groups, ood_rows)
-        datasets = self._enough(np.unique(names), "OOD data sets in groups")
+        datasets = self._enough(np.unique(names), "OOD datasets in groups")
         for _, test in folds.split(datasets):
             yield ood_rows[np.isin(names, datasets[test])]
 
@@ -130,19 +130,19 @@ class OODSplit(BaseCrossValidator):
             raise ValueError(
                 f"n_splits={self.n_splits} is more than the number of {description}, "
                 f"{len(things)}: a test fold would hold no OOD rows. Lower n_splits, or pass more "
-                "of them (without groups, a data set is dealt to several folds)."
+                "of them (without groups, a dataset is dealt to several folds)."
             )
         return things
 
 
 def _names_of(groups, rows):
-    """The data sets of some rows, none of them missing."""
+    """The datasets of some rows, none of them missing."""
     names = np.asarray(groups, dtype=object)[rows]
     missing = pd.isna(names)
     if missing.any():
         raise ValueError(
             f"groups has no name for {missing.sum()} OOD rows, the first of them row "
-            f"{rows[missing.argmax()]}. Name the data set of every row with y == -1."
+            f"{rows[missing.argmax()]}. Name the dataset of every row with y == -1."
         )
     return names
 

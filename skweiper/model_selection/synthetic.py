@@ -101,7 +101,7 @@ def synthetic_outliers(
     bias : array-like of shape (n_classes,), default=None
     method : {"all", "mixture", "permutation", "noise", "scaling"}, default="all"
         "all": equal shares of the others, in their order; each of them alone chose far worse
-        than the default hyperparameters on some data set, see docs/tuning.md.
+        than the default hyperparameters on some dataset, see docs/tuning.md.
         "mixture": convex mixtures of two samples, with shares between 0.3 and 0.7. "permutation":
         every feature is taken from another sample. "noise": normal noise with each feature's own
         standard deviation is added; non-negative features stay so. "scaling": samples are

@@ -1,4 +1,4 @@
-"""ROC curves of OOD data sets."""
+"""ROC curves of OOD datasets."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class OODRocDisplay:
-    """ROC curve of each OOD data set against the ID samples, OOD positive, with FPR@95 marked.
+    """ROC curve of each OOD dataset against the ID samples, OOD positive, with FPR@95 marked.
 
     Parameters
     ----------
     scores_id : array-like of shape (n_id,)
         Higher = more in-distribution.
     scores_ood : dict of str to array-like of shape (n_ood,)
-        Scores of each OOD data set by its name.
+        Scores of each OOD dataset by its name.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class OODRocDisplay:
         Raises
         ------
         ValueError
-            Scores that are empty or not finite, or no OOD data set.
+            Scores that are empty or not finite, or no OOD dataset.
         """
         scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
         (self.ax_,) = new_axes(axes=ax)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class ScoreDistributionDisplay:
-    """Distribution of the scores of ID samples and of OOD data sets, with the threshold.
+    """Distribution of the scores of ID samples and of OOD datasets, with the threshold.
 
     Parameters
     ----------
     scores_id : array-like of shape (n_id,)
         Higher = more in-distribution.
     scores_ood : dict of str to array-like of shape (n_ood,)
-        Scores of each OOD data set by its name.
+        Scores of each OOD dataset by its name.
     threshold : float, default=None
         Samples below it are called OOD.
 
@@ -31,7 +31,7 @@ class ScoreDistributionDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     histograms_ : dict of str to matplotlib StepPatch
-        Of "ID" and each OOD data set, over the same bins; the area of each is the share of its
+        Of "ID" and each OOD dataset, over the same bins; the area of each is the share of its
         scores within the bins, one unless edges were passed.
     threshold_line_ : matplotlib Line2D or None
     """
@@ -118,12 +118,12 @@ class ScoreDistributionDisplay:
         Raises
         ------
         ValueError
-            Scores that are empty or not finite, or no OOD data set.
+            Scores that are empty or not finite, or no OOD dataset.
         """
         scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
         if "ID" in scores_ood:
             raise ValueError(
-                "scores_ood has a data set named 'ID', as the ID scores are. Rename it."
+                "scores_ood has a dataset named 'ID', as the ID scores are. Rename it."
             )
         sets = {"ID": scores_id, **scores_ood}
         (self.ax_,) = new_axes(axes=ax)
