@@ -50,6 +50,7 @@ bench-gpu: $(VENV)/.installed-$(GPU_EXTRA)
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
@@ -64,5 +65,5 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
 
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist demo .pytest_cache .ruff_cache benchmarks/results
+	rm -rf $(VENV) $(OLDEST) build dist demo .pytest_cache .ruff_cache .mypy_cache benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ from skweiper.model_selection.ablation import STUDIES
 
 
 def study(path, max_rows, n_seeds, names_of_studies):
-    """Table of settings by data sets, in percent."""
+    """Table of settings by datasets, in percent."""
     random_state = np.random.RandomState(0)
     with np.load(path, allow_pickle=False) as data:
         names = ood_sets(data)
@@ -26,7 +26,7 @@ def study(path, max_rows, n_seeds, names_of_studies):
         head = data["weight"], data["bias"]
         studies = {name: STUDIES[name] for name in names_of_studies}
         table = ablation(train, test, ood, *head, studies=studies, seeds=range(n_seeds))
-    grouped = table.groupby(["study", "setting", "data_set"], sort=False).auroc
+    grouped = table.groupby(["study", "setting", "dataset"], sort=False).auroc
     return (100 * grouped.agg(["mean", "std"])).round(2).unstack()
 
 

@@ -1,4 +1,4 @@
-"""Time and memory of WeiPerDetector on the CPU, beside the matrix product and other detectors.
+"""Time and memory of WeiPerDetector on the CPU, beside the matrix product and its peers.
 
     python benchmarks/bench_cpu.py [--quick] [--output benchmarks/results]
 
@@ -126,7 +126,7 @@ def first_call_rows():
                 yield {"engine": engine, "cache": cache, "first_call_s": float(run.stdout)}
 
 
-def other_detectors():
+def peers():
     """What a user would otherwise pick, with scikit-learn's own way of using both cores."""
     return {
         "IsolationForest": IsolationForest(random_state=0, n_jobs=-1),
@@ -138,7 +138,7 @@ def other_detectors():
 def other_rows(n_features, n_samples=4000):
     features, _, _ = problem(n_features, 2, n_samples)
     rows = []
-    for name, detector in other_detectors().items():
+    for name, detector in peers().items():
         score = getattr(detector, "score_samples", None) or detector.kneighbors
         (fit,) = seconds(lambda d=detector: d.fit(features), most=2)
         (per_score,) = seconds(lambda s=score: s(features), most=2)

@@ -1,4 +1,4 @@
-"""Every detector of the library on one data set: AUROC, FPR@95, time and peak memory.
+"""Every detector of the library on one dataset: AUROC, FPR@95, time and peak memory.
 
     python benchmarks/bench_detectors.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
 
@@ -30,7 +30,7 @@ from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from skweiper import WeiPerDetector, detectors
+from skweiper import WeiPerDetector, all_detectors
 from skweiper.baselines import LogitDetector, dice_weight
 from skweiper.datasets import load_clinc150
 from skweiper.metrics import auroc, fpr95
@@ -98,9 +98,9 @@ def score_cases(data):
             yield Case(f"WeiPer+{method}", before, make)
 
 
-def other_cases(data):
+def peer_cases(data):
     """The registry's detectors that are no logit score."""
-    for entry in detectors():
+    for entry in all_detectors():
         if entry.name in BY_SCORE:
             continue
         head = {"weight": data["weight"], "bias": data["bias"]} if entry.needs_head else {}
@@ -114,7 +114,7 @@ def other_cases(data):
 
 
 def measure(case, data, ood, seed):
-    """Figures of one case and one seed: a dictionary per OOD data set."""
+    """Figures of one case and one seed: a dictionary per OOD dataset."""
     X, y = data[case.split], data[f"{case.split}_label"]
     fitted, fit_seconds = timed(lambda: case.make(seed).fit(X, y))
     scores_id, id_seconds = timed(lambda: fitted.score_samples(data["test"]))
@@ -124,7 +124,7 @@ def measure(case, data, ood, seed):
             "detector": case.name,
             "before": case.before,
             "seed": seed,
-            "data_set": name,
+            "dataset": name,
             "auroc": 100 * auroc(scores_id, scores_ood),
             "fpr95": 100 * fpr95(scores_id, scores_ood),
             "fit_s": fit_seconds,
@@ -139,10 +139,10 @@ def peak_of(case, data):
 
 
 def study(data, ood, n_seeds):
-    """Figures of all cases, as a DataFrame with a row per case, seed and data set."""
+    """Figures of all cases, as a DataFrame with a row per case, seed and dataset."""
     WeiPerDetector(data["weight"], data["bias"]).fit(data["train"][:50])  # compiles
     rows = []
-    for case in [*score_cases(data), *other_cases(data)]:
+    for case in [*score_cases(data), *peer_cases(data)]:
         peak = peak_of(case, data)
         for seed in range(n_seeds):
             rows += [{**row, "peak_mib": peak} for row in measure(case, data, ood, seed)]
@@ -161,9 +161,9 @@ def summary(figures):
     rows = []
     for (before, name), case in figures.groupby(["before", "detector"], sort=False):
         row = {"detector": name, "before": before or "-", "mean": case.auroc.mean()}
-        for data_set, part in case.groupby("data_set", sort=False):
-            row[f"AUROC {data_set}"] = mean_and_spread(part.auroc)
-            row[f"FPR@95 {data_set}"] = mean_and_spread(part.fpr95)
+        for dataset, part in case.groupby("dataset", sort=False):
+            row[f"AUROC {dataset}"] = mean_and_spread(part.auroc)
+            row[f"FPR@95 {dataset}"] = mean_and_spread(part.fpr95)
         row["fit s"] = f"{case.fit_s.min():.3f}"
         row["score µs/row"] = f"{case.score_us.min():.1f}"
         peak = case.peak_mib.iloc[0]
@@ -173,19 +173,19 @@ def summary(figures):
 
 
 def gains(figures):
-    """AUROC in the WeiPer space less that of the logits, per method, shaping and data set."""
-    mean = figures.groupby(["detector", "before", "data_set"], sort=False).auroc
+    """AUROC in the WeiPer space less that of the logits, per method, shaping and dataset."""
+    mean = figures.groupby(["detector", "before", "dataset"], sort=False).auroc
     rows = []
     for before, scores in SCORES_AFTER.items():
         for method in scores:
-            for data_set in figures.data_set.unique():
-                plain = mean.get_group((method, before, data_set)).iloc[0]
-                weiper = mean.get_group((f"WeiPer+{method}", before, data_set))
+            for dataset in figures.dataset.unique():
+                plain = mean.get_group((method, before, dataset)).iloc[0]
+                weiper = mean.get_group((f"WeiPer+{method}", before, dataset))
                 rows.append(
                     {
                         "method": method,
                         "before": before or "-",
-                        "data set": data_set,
+                        "dataset": dataset,
                         "logits": f"{plain:.2f}",
                         "WeiPer": mean_and_spread(weiper),
                         "gain": f"{weiper.mean() - plain:+.2f}",
@@ -206,7 +206,7 @@ def chosen_rows(n_rows, most, labels=None):
 
 
 def load(path, most):
-    """Arrays of a file, or of the bundled data, and its OOD data sets."""
+    """Arrays of a file, or of the bundled data, and its OOD datasets."""
     if path is None:
         data = dict(load_clinc150())
     else:
@@ -221,7 +221,7 @@ def load(path, most):
 
 
 def report(name, figures, n_seeds, directory):
-    """Print and save the tables of one data set."""
+    """Print and save the tables of one dataset."""
     tables = f"## {name}\n\n{machine()}, {n_seeds} seeds\n\n{markdown_table(summary(figures))}\n"
     tables += f"\n### Gain in the WeiPer space\n\n{markdown_table(gains(figures))}\n"
     print(tables, flush=True)

@@ -2,8 +2,10 @@
 
 import warnings
 from numbers import Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 
@@ -17,8 +19,11 @@ from skweiper._support.validation import (
     check_width_and_names,
     inlier_rows,
 )
+from skweiper._typing import FloatArray, IntArray
 from skweiper.conformal import conformal_p_values
 from skweiper.version import __version__
+
+__all__ = ["BaseDetector", "Estimator", "check_scores"]
 
 
 class Estimator(BaseEstimator):
@@ -66,7 +71,7 @@ class BaseDetector(OutlierMixin, Estimator):
 
     _parameter_constraints = {"contamination": [Interval(Real, 0, 0.5, closed="right")]}
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn the in-distribution from features.
 
         Parameters
@@ -100,7 +105,7 @@ class BaseDetector(OutlierMixin, Estimator):
         self.offset_ = float(np.quantile(training_scores, self.contamination))
         self._training_offset = self.offset_
         # Calibration scores of an earlier fit say nothing about this one.
-        vars(self).pop("conformal_scores_", None)
+        self.__dict__.pop("conformal_scores_", None)
         return self
 
     @property
@@ -108,7 +113,7 @@ class BaseDetector(OutlierMixin, Estimator):
         """Whether `fit` learns from the classes in y, not only which rows to leave out."""
         return False
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score of each sample, higher = more in-distribution.
 
         Parameters
@@ -128,7 +133,7 @@ class BaseDetector(OutlierMixin, Estimator):
         check_scores(scores)
         return scores
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> FloatArray:
         """Score less the threshold, `score_samples(X) - offset_`: negative means OOD.
 
         Parameters
@@ -141,7 +146,7 @@ class BaseDetector(OutlierMixin, Estimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> IntArray:
         """Label of each sample: +1 in-distribution, -1 out-of-distribution.
 
         Parameters
@@ -154,7 +159,7 @@ class BaseDetector(OutlierMixin, Estimator):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def score(self, X, y):
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Area under the ROC curve of `score_samples(X)`, in-distribution positive.
 
         What scikit-learn's `cross_val_score` and searches maximise where no `scoring` is given.
@@ -172,7 +177,7 @@ class BaseDetector(OutlierMixin, Estimator):
         """
         return labelled_auroc(y, self.score_samples(X))
 
-    def calibrate(self, X_id, tpr=0.95):
+    def calibrate(self, X_id: ArrayLike, tpr: float = 0.95) -> Self:
         """Set the threshold so that a share of held-out in-distribution samples is accepted.
 
         Only `offset_` changes.
@@ -225,7 +230,7 @@ class BaseDetector(OutlierMixin, Estimator):
                 stacklevel=3,
             )
 
-    def calibrate_p_values(self, X_id):
+    def calibrate_p_values(self, X_id: ArrayLike) -> Self:
         """Keep the scores of held-out in-distribution samples, for `p_value`.
 
         Only `conformal_scores_` changes: `offset_`, and with it `predict`, stay as they are, and
@@ -243,7 +248,7 @@ class BaseDetector(OutlierMixin, Estimator):
         self.conformal_scores_ = np.sort(self.score_samples(X_id))
         return self
 
-    def p_value(self, X):
+    def p_value(self, X: ArrayLike) -> FloatArray:
         """Conformal p-value of each sample under the hypothesis that it is in-distribution.
 
         An in-distribution sample has p <= t with probability at most t, for every t in [0, 1],
@@ -273,7 +278,7 @@ class BaseDetector(OutlierMixin, Estimator):
         return conformal_p_values(self.conformal_scores_, self.score_samples(X))
 
 
-def check_scores(scores):
+def check_scores(scores: FloatArray) -> None:
     """Refuse scores that are not finite, naming the first of them.
 
     Parameters

@@ -1,14 +1,19 @@
 """Conformal p-values of scores, and the samples a batch of them gives away as OOD."""
 
 from numbers import Real
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
 from skweiper._support.score_vectors import finite_vector
+from skweiper._typing import FloatArray
+
+__all__ = ["conformal_p_values", "ood_discoveries"]
 
 
-def conformal_p_values(calibration_scores, scores):
+def conformal_p_values(calibration_scores: ArrayLike, scores: ArrayLike) -> FloatArray:
     """p-value of each score under the hypothesis that the sample is in-distribution.
 
     (1 + #{calibration scores <= score}) / (n_calibration + 1). If a sample and the calibration
@@ -58,7 +63,9 @@ def conformal_p_values(calibration_scores, scores):
     return (1 + n_below) / (1 + len(calibration_scores))
 
 
-def ood_discoveries(p_values, fdr=0.1, *, method="bh"):
+def ood_discoveries(
+    p_values: ArrayLike, fdr: float = 0.1, *, method: Literal["bh", "by"] = "bh"
+) -> NDArray[np.bool_]:
     """Samples of a batch to call OOD, with the false discovery rate controlled.
 
     Of the samples called OOD, the expected share that is in fact in-distribution is at most

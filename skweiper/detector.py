@@ -1,12 +1,16 @@
 """WeiPerDetector: the paper's algorithm as a scikit-learn outlier detector."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch, check_random_state
 
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.rows import checked_rows
+from skweiper._typing import Device, Engine, Method, Projection, Seed
 from skweiper._weiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper._weiper.execution import LastExecution
 from skweiper._weiper.fitting import collect, fit
@@ -15,6 +19,8 @@ from skweiper._weiper.rules import KLDTerms, rule_of
 from skweiper.base import BaseDetector
 from skweiper.head import check_head, head_from_classifier
 from skweiper.scores import LOGIT_SCORES
+
+__all__ = ["WeiPerDetector"]
 
 LEARNT = ("feature_range_", "logit_range_", "feature_density_", "logit_density_")
 
@@ -150,26 +156,26 @@ class WeiPerDetector(BaseDetector):
 
     def __init__(
         self,
-        weight=None,
-        bias=None,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
         *,
-        method="kld",
-        projection="implicit",
-        n_repeats=100,
-        delta=2.0,
-        n_bins=100,
-        smoothing=4,
-        smoothing_perturbed=15,
-        lambda_1=1.0,
-        lambda_2=1.0,
-        epsilon=0.01,
-        epsilon_perturbed=0.025,
-        contamination=0.05,
-        device="auto",
-        engine="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        method: Method = "kld",
+        projection: Projection = "implicit",
+        n_repeats: int = 100,
+        delta: float = 2.0,
+        n_bins: int = 100,
+        smoothing: int = 4,
+        smoothing_perturbed: int = 15,
+        lambda_1: float = 1.0,
+        lambda_2: float = 1.0,
+        epsilon: float = 0.01,
+        epsilon_perturbed: float = 0.025,
+        contamination: float = 0.05,
+        device: Device = "auto",
+        engine: Engine = "auto",
+        random_state: Seed = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.method = method
@@ -190,7 +196,7 @@ class WeiPerDetector(BaseDetector):
         self.verbose = verbose
 
     @classmethod
-    def from_classifier(cls, classifier, **params):
+    def from_classifier(cls, classifier: Any, **params: Any) -> Self:
         """Detector on the final layer of a fitted scikit-learn classifier.
 
         Parameters
@@ -242,7 +248,7 @@ class WeiPerDetector(BaseDetector):
         """What a method of the learnt rule makes of all rows."""
         return collect(rows, self._execution(rows), self.rule_.request, keep, self.verbose)
 
-    def score_components(self, X):
+    def score_components(self, X: ArrayLike) -> pd.DataFrame:
         """The terms of each sample's score.
 
         Parameters
@@ -266,7 +272,7 @@ class WeiPerDetector(BaseDetector):
         name = method if isinstance(method, str) else "score"
         return pd.DataFrame({name: self._score(rows)}, index=index)
 
-    def densities(self, X):
+    def densities(self, X: ArrayLike) -> Bunch:
         """Unsmoothed densities of each sample in both spaces.
 
         Parameters
@@ -287,7 +293,7 @@ class WeiPerDetector(BaseDetector):
         return Bunch(feature=both[:, 0], logit=both[:, 1])
 
     @property
-    def perturbed_weight_(self):
+    def perturbed_weight_(self) -> NDArray[np.float32]:
         """Perturbed weights of shape (n_repeats, n_classes, n_features), rebuilt from the seed."""
         if not hasattr(self, "perturbation_"):
             raise AttributeError("perturbed_weight_ is there after fit.")

@@ -1,12 +1,96 @@
-"""Several detectors side by side on the same data, with their times."""
+"""Reports of detectors on ID samples and OOD datasets, and of several side by side."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from time import perf_counter
+from typing import Any
 
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from skweiper.metrics import check_report_options, ood_report, scores_of, scores_of_shifted
+from skweiper._report import check_report_options, ood_report
+from skweiper._score_sets import is_dict
+from skweiper._typing import NamedSets, Scoring, Seed
+from skweiper.metrics import scores_of
+
+__all__ = ["compare", "evaluate", "ood_report"]
+
+
+def _scores_of_shifted(detector, covariate_shifted):
+    """Scores of covariate-shifted samples, as `ood_report` takes them."""
+    if covariate_shifted is None:
+        return None
+    if is_dict(covariate_shifted):
+        return {name: scores_of(detector, X) for name, X in covariate_shifted.items()}
+    return scores_of(detector, covariate_shifted)
+
+
+def evaluate(
+    detector: Scoring,
+    X_id: ArrayLike,
+    X_ood: NamedSets,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    covariate_shifted: ArrayLike | NamedSets | None = None,
+    *,
+    n_boot: int = 0,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+) -> pd.DataFrame:
+    """Report of a fitted detector on ID samples and OOD datasets.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted, with `score_samples`, higher = more in-distribution.
+    X_id : array-like of shape (n_id, n_features)
+        In-distribution samples that took no part in `fit`.
+    X_ood : dict of str to array-like of shape (n_ood, n_features)
+        OOD datasets by name.
+    groups : dict of str to list of str, default=None
+        Names of the datasets of each group, as {"near": [...], "far": [...]}.
+    covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
+        Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
+    n_boot : int, default=0
+        Bootstrap samples behind the intervals; 0 gives none.
+    confidence : float, default=0.95
+        Coverage of the intervals, in (0, 1).
+    random_state : int, RandomState instance or None, default=None
+        Draws the bootstrap samples.
+
+    Returns
+    -------
+    DataFrame
+        As `ood_report` gives it.
+
+    Raises
+    ------
+    TypeError
+        The detector has no `score_samples`.
+    ValueError
+        As `ood_report`, or features that the detector refuses.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from skweiper.datasets import load_clinc150
+    >>> from skweiper.evaluation import evaluate
+    >>> data = load_clinc150()
+    >>> forest = IsolationForest(n_estimators=10, random_state=0).fit(data.train)
+    >>> evaluate(forest, data.test, {"oos": data.test_oos}).shape
+    (2, 10)
+    """
+    check_report_options(X_ood, groups, n_boot, confidence)
+    shifted = _scores_of_shifted(detector, covariate_shifted)
+    return ood_report(
+        scores_of(detector, X_id),
+        {name: scores_of(detector, X) for name, X in X_ood.items()},
+        groups,
+        scores_covariate_shifted=shifted,
+        n_boot=n_boot,
+        confidence=confidence,
+        random_state=random_state,
+    )
 
 
 def _seeds_of(detector):
@@ -25,14 +109,14 @@ def _fitted(detector, seed, X, y):
     return detector, perf_counter() - start
 
 
-def _scored(detector, X_id, ood, covariate_shifted):
+def _scored(detector, X_id, X_ood, covariate_shifted):
     """Scores of all sets as keywords of `ood_report`, and the seconds they took."""
     start = perf_counter()
     scores = {
         "scores_id": scores_of(detector, X_id),
-        "scores_ood": {name: scores_of(detector, X) for name, X in ood.items()},
+        "scores_ood": {name: scores_of(detector, X) for name, X in X_ood.items()},
     }
-    scores["scores_covariate_shifted"] = scores_of_shifted(detector, covariate_shifted)
+    scores["scores_covariate_shifted"] = _scores_of_shifted(detector, covariate_shifted)
     return scores, perf_counter() - start
 
 
@@ -61,19 +145,19 @@ def _check_compared(detectors, seeds):
 
 
 def compare(
-    detectors,
-    X_train,
-    X_id,
-    ood,
-    groups=None,
-    covariate_shifted=None,
+    detectors: Mapping[str, Any],
+    X_train: ArrayLike,
+    X_id: ArrayLike,
+    X_ood: NamedSets,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    covariate_shifted: ArrayLike | NamedSets | None = None,
     *,
-    y_train=None,
-    seeds=None,
-    n_boot=0,
-    confidence=0.95,
-    seed=None,
-):
+    y_train: ArrayLike | None = None,
+    seeds: Iterable[int] | None = None,
+    n_boot: int = 0,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """Fit several detectors on the same data and report on each.
 
     Parameters
@@ -85,10 +169,10 @@ def compare(
         In-distribution samples to fit on.
     X_id : array-like of shape (n_id, n_features)
         In-distribution samples to evaluate on.
-    ood : dict of str to array-like of shape (n_ood, n_features)
-        OOD data sets by name.
+    X_ood : dict of str to array-like of shape (n_ood, n_features)
+        OOD datasets by name.
     groups : dict of str to list of str, default=None
-        Names of the data sets of each group, as {"near": [...], "far": [...]}.
+        Names of the datasets of each group, as {"near": [...], "far": [...]}.
     covariate_shifted : array-like of shape (n_shifted, n_features), or dict of such, default=None
         Covariate-shifted ID samples (several sets by name): they add rows of the full spectrum.
     y_train : array-like of shape (n_train,), default=None
@@ -101,24 +185,23 @@ def compare(
         Bootstrap samples behind the intervals; 0 gives none.
     confidence : float, default=0.95
         Coverage of the intervals, in (0, 1).
-    seed : int, RandomState instance or None, default=None
+    random_state : int, RandomState instance or None, default=None
         Draws the bootstrap samples. An int gives all detectors the same draws, so that their
         intervals can be compared.
 
     Returns
     -------
     DataFrame
-        The rows of `skweiper.metrics.ood_report` for each detector and seed, after the columns
-        `detector`, `seed` (missing where none was set), `fit_seconds` and `score_seconds` (wall
-        time; of scoring, all samples of all sets together).
+        The rows of `ood_report` for each detector and seed, after the columns `detector`, `seed`
+        (missing where none was set), `fit_seconds` and `score_seconds` (wall time; of scoring, all
+        samples of all sets together).
 
     Raises
     ------
     TypeError
         A detector is no estimator, or has no `score_samples`.
     ValueError
-        No detector, no seed, or as `skweiper.metrics.ood_report`; options are checked before
-        anything is fitted.
+        No detector, no seed, or as `ood_report`; options are checked before anything is fitted.
 
     Examples
     --------
@@ -136,14 +219,18 @@ def compare(
     ['WeiPer+KLD', 'forest']
     """
     seeds = _check_compared(detectors, seeds)
-    check_report_options(ood, groups, n_boot, confidence)
+    check_report_options(X_ood, groups, n_boot, confidence)
     reports = []
     for name, detector in detectors.items():
         for fit_seed in seeds if _seeds_of(detector) else [None]:
             fitted, fit_seconds = _fitted(detector, fit_seed, X_train, y_train)
-            scores, score_seconds = _scored(fitted, X_id, ood, covariate_shifted)
+            scores, score_seconds = _scored(fitted, X_id, X_ood, covariate_shifted)
             report = ood_report(
-                **scores, groups=groups, n_boot=n_boot, confidence=confidence, seed=seed
+                **scores,
+                groups=groups,
+                n_boot=n_boot,
+                confidence=confidence,
+                random_state=random_state,
             )
             report.insert(0, "detector", name)
             report.insert(1, "seed", pd.array([fit_seed] * len(report), dtype="Int64"))

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from scipy.special import expit
 from sklearn.base import is_classifier
@@ -12,6 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skweiper._support.containers import as_host
 from skweiper._support.head_mistakes import check_is_array, check_is_layer, listed, matrices
 from skweiper._support.row_products import row_products
+from skweiper._typing import FloatArray
+
+__all__ = ["Head", "check_head", "head_from_classifier", "head_from_torch", "penultimate_features"]
 
 HIDDEN_ACTIVATIONS = MappingProxyType(
     {
@@ -38,26 +43,26 @@ class Head:
     bias: np.ndarray
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         return self.bias.shape[0]
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         return self.n_classes if self.weight is None else self.weight.shape[1]
 
     @property
-    def norms(self):
+    def norms(self) -> FloatArray:
         """Euclidean norm of each class's weight, ndarray of shape (n_classes,)."""
         if self.weight is None:
             return np.ones(self.n_classes)
         return np.linalg.norm(self.weight, axis=1)
 
     @property
-    def matrix(self):
+    def matrix(self) -> FloatArray:
         """The weight with the identity written out, ndarray of shape (n_classes, n_features)."""
         return np.eye(self.n_classes) if self.weight is None else self.weight
 
-    def logits(self, features):
+    def logits(self, features: Any) -> Any:
         """Unperturbed logits, ndarray of shape (n_samples, n_classes) in the features' dtype."""
         if self.weight is None:
             return features
@@ -129,7 +134,7 @@ def _check_width(weight, n_features):
     raise ValueError(message + " Pass the penultimate features that feed this layer.")
 
 
-def check_head(weight, bias, n_features):
+def check_head(weight: ArrayLike | None, bias: ArrayLike | None, n_features: int) -> Head:
     """The final layer as a checked `Head`.
 
     Parameters
@@ -186,7 +191,7 @@ def _linear_layer(classifier):
     )
 
 
-def head_from_classifier(classifier):
+def head_from_classifier(classifier: Any) -> tuple[FloatArray, FloatArray]:
     """Final layer of a fitted scikit-learn classifier.
 
     Parameters
@@ -238,7 +243,7 @@ def _linear_keys(state, prefix):
     return weights[0], weights[0][: -len("weight")] + "bias"
 
 
-def head_from_torch(layer, prefix=""):
+def head_from_torch(layer: Any, prefix: str = "") -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Final layer of a PyTorch `nn.Linear` or a state dict, without importing torch.
 
     Parameters
@@ -271,7 +276,7 @@ def head_from_torch(layer, prefix=""):
     return weight, _check_bias(bias, weight.shape[0])
 
 
-def penultimate_features(mlp, X):
+def penultimate_features(mlp: Any, X: ArrayLike) -> NDArray[Any]:
     """Activations of an MLPClassifier's last hidden layer, the input of its head.
 
     Parameters

@@ -1,10 +1,14 @@
-"""The published hyperparameters of WeiPer+KLD, by data set and network.
+"""The published hyperparameters of WeiPer+KLD, by dataset and network.
 
 Source: Granz, Heurich, Landgraf, NeurIPS 2024, and the authors' repository. The published
 perturbation is the explicit one.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
+
+__all__ = ["PRESETS"]
 
 
 def _preset(delta, n_bins, lambda_1, lambda_2, smoothing, smoothing_perturbed):
@@ -25,7 +29,7 @@ def _preset(delta, n_bins, lambda_1, lambda_2, smoothing, smoothing_perturbed):
     )
 
 
-PRESETS = MappingProxyType(
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "cifar10-resnet18": _preset(1.8, 100, 2.5, 0.1, 4, 15),
         "cifar100-resnet18": _preset(2.4, 100, 0.1, 1.0, 4, 40),

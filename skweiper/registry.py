@@ -1,163 +1,41 @@
 """The detectors of this library in one list, for benchmarks, the command line and users."""
 
+import re
 from importlib import import_module
+from inspect import getdoc, signature
+from types import MappingProxyType
 from typing import NamedTuple
 
-ENTRIES = (
-    # name, module, class, needs head, needs labels, paper, link
-    (
-        "weiper",
-        "skweiper.detector",
-        "WeiPerDetector",
-        True,
-        False,
-        "Granz, Heurich, Landgraf, NeurIPS 2024",
-        "https://arxiv.org/abs/2405.17164",
-    ),
-    (
-        "logit",
-        "skweiper.baselines",
-        "LogitDetector",
-        True,
-        False,
-        "Hendrycks and Gimpel, ICLR 2017",
-        "https://arxiv.org/abs/1610.02136",
-    ),
-    (
-        "temperature_scaling",
-        "skweiper.baselines",
-        "TemperatureScalingDetector",
-        True,
-        True,
-        "Guo et al., ICML 2017",
-        "https://arxiv.org/abs/1706.04599",
-    ),
-    (
-        "kl_matching",
-        "skweiper.baselines",
-        "KLMatchingDetector",
-        True,
-        False,
-        "Hendrycks et al., ICML 2022",
-        "https://arxiv.org/abs/1911.11132",
-    ),
-    (
-        "openmax",
-        "skweiper.baselines",
-        "OpenMaxDetector",
-        True,
-        False,
-        "Bendale and Boult, CVPR 2016",
-        "https://arxiv.org/abs/1511.06233",
-    ),
-    (
-        "dice",
-        "skweiper.baselines",
-        "DICEDetector",
-        True,
-        False,
-        "Sun and Li, ECCV 2022",
-        "https://arxiv.org/abs/2111.09805",
-    ),
-    (
-        "gradnorm",
-        "skweiper.baselines",
-        "GradNormDetector",
-        True,
-        False,
-        "Huang, Geng, Li, NeurIPS 2021",
-        "https://arxiv.org/abs/2110.00218",
-    ),
-    (
-        "mahalanobis",
-        "skweiper.baselines",
-        "MahalanobisDetector",
-        True,
-        False,
-        "Lee et al., NeurIPS 2018",
-        "https://arxiv.org/abs/1807.03888",
-    ),
-    (
-        "relative_mahalanobis",
-        "skweiper.baselines",
-        "RelativeMahalanobisDetector",
-        True,
-        False,
-        "Ren et al., 2021",
-        "https://arxiv.org/abs/2106.09022",
-    ),
-    (
-        "knn",
-        "skweiper.baselines",
-        "KNNDetector",
-        False,
-        False,
-        "Sun et al., ICML 2022",
-        "https://arxiv.org/abs/2204.06507",
-    ),
-    (
-        "she",
-        "skweiper.baselines",
-        "SHEDetector",
-        True,
-        False,
-        "Zhang et al., ICLR 2023",
-        "https://openreview.net/forum?id=KkazG4lgKL",
-    ),
-    (
-        "vim",
-        "skweiper.baselines",
-        "ViMDetector",
-        True,
-        False,
-        "Wang et al., CVPR 2022",
-        "https://arxiv.org/abs/2203.10807",
-    ),
-    (
-        "residual",
-        "skweiper.baselines",
-        "ResidualDetector",
-        True,
-        False,
-        "Wang et al., CVPR 2022",
-        "https://arxiv.org/abs/2203.10807",
-    ),
-    (
-        "fdbd",
-        "skweiper.baselines",
-        "FDBDDetector",
-        True,
-        False,
-        "Liu and Qin, ICML 2024",
-        "https://arxiv.org/abs/2312.11536",
-    ),
-    (
-        "nnguide",
-        "skweiper.baselines",
-        "NNGuideDetector",
-        True,
-        False,
-        "Park, Jung, Teoh, ICCV 2023",
-        "https://arxiv.org/abs/2309.14888",
-    ),
-    (
-        "nci",
-        "skweiper.baselines",
-        "NCIDetector",
-        True,
-        False,
-        "Liu and Qin, CVPR 2025",
-        "https://arxiv.org/abs/2311.01479",
-    ),
-    (
-        "relation_graph",
-        "skweiper.baselines",
-        "RelationGraphDetector",
-        True,
-        False,
-        "Kim et al., NeurIPS 2023",
-        "https://arxiv.org/abs/2301.12321",
-    ),
+from sklearn.utils import get_tags
+
+__all__ = ["DetectorEntry", "all_detectors"]
+
+CLASSES = MappingProxyType(
+    {
+        "weiper": "skweiper.detector.WeiPerDetector",
+        "logit": "skweiper.baselines.LogitDetector",
+        "temperature_scaling": "skweiper.baselines.TemperatureScalingDetector",
+        "kl_matching": "skweiper.baselines.KLMatchingDetector",
+        "openmax": "skweiper.baselines.OpenMaxDetector",
+        "dice": "skweiper.baselines.DICEDetector",
+        "gradnorm": "skweiper.baselines.GradNormDetector",
+        "mahalanobis": "skweiper.baselines.MahalanobisDetector",
+        "relative_mahalanobis": "skweiper.baselines.RelativeMahalanobisDetector",
+        "knn": "skweiper.baselines.KNNDetector",
+        "she": "skweiper.baselines.SHEDetector",
+        "vim": "skweiper.baselines.ViMDetector",
+        "residual": "skweiper.baselines.ResidualDetector",
+        "fdbd": "skweiper.baselines.FDBDDetector",
+        "nnguide": "skweiper.baselines.NNGuideDetector",
+        "nci": "skweiper.baselines.NCIDetector",
+        "relation_graph": "skweiper.baselines.RelationGraphDetector",
+    }
+)
+"""Short name, and where the class is; everything else the class says of itself."""
+
+# Authors, "Title", venue and year. Address
+REFERENCE = re.compile(
+    r'References\n-+\n(?P<authors>[^"]+), "[^"]+", (?P<venue>[^"]+?)\.\s+(?P<link>https://\S+)'
 )
 
 
@@ -188,22 +66,35 @@ class DetectorEntry(NamedTuple):
     link: str
 
 
-def detectors():
+def all_detectors() -> list[DetectorEntry]:
     """All detectors of the library, WeiPer first.
 
     Returns
     -------
     list of DetectorEntry
         Named tuples (name, estimator, needs_head, needs_labels, paper, link);
-        `pandas.DataFrame(detectors())` shows them as a table.
+        `pandas.DataFrame(all_detectors())` shows them as a table.
 
     Examples
     --------
-    >>> from skweiper import detectors
-    >>> {entry.name: entry.estimator for entry in detectors()}["knn"]
+    >>> from skweiper import all_detectors
+    >>> {entry.name: entry.estimator for entry in all_detectors()}["knn"]
     <class 'skweiper.baselines.knn.KNNDetector'>
     """
-    return [
-        DetectorEntry(name, getattr(import_module(module), class_name), *facts)
-        for name, module, class_name, *facts in ENTRIES
-    ]
+    return [_entry(name, *path.rsplit(".", 1)) for name, path in CLASSES.items()]
+
+
+def _entry(name, module, class_name):
+    estimator = getattr(import_module(module), class_name)
+    needs_head = "weight" in signature(estimator).parameters
+    needs_labels = get_tags(estimator()).target_tags.required
+    return DetectorEntry(name, estimator, needs_head, needs_labels, *_paper_and_link(estimator))
+
+
+def _paper_and_link(estimator):
+    """Authors with venue, and address, of the first reference of the class."""
+    reference = REFERENCE.search(getdoc(estimator) or "")
+    if reference is None:  # python -OO strips docstrings
+        return "", ""
+    authors, venue, link = (" ".join(part.split()) for part in reference.groups())
+    return f"{authors}, {venue}", link

@@ -4,10 +4,17 @@ Every function reduces the last axis (classes) of an array of logits and accepts
 arrays alike: only operations that both libraries share are used.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from skweiper._typing import LogitMethod, LogitScore
+
+__all__ = ["LOGIT_SCORES", "energy", "entropy", "gen", "logit_score", "max_logit", "msp", "softmax"]
 
 
 def _exp_shifted(logits):
@@ -16,7 +23,7 @@ def _exp_shifted(logits):
     return np.exp(shifted, out=shifted)
 
 
-def softmax(logits):
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     """Softmax probabilities.
 
     Parameters
@@ -32,7 +39,7 @@ def softmax(logits):
     return probabilities
 
 
-def msp(logits):
+def msp(logits: NDArray[Any]) -> NDArray[Any]:
     """Maximum softmax probability.
 
     Parameters
@@ -51,7 +58,7 @@ def msp(logits):
     return 1.0 / np.sum(_exp_shifted(logits), axis=-1)
 
 
-def max_logit(logits):
+def max_logit(logits: NDArray[Any]) -> NDArray[Any]:
     """Largest logit.
 
     Parameters
@@ -70,7 +77,7 @@ def max_logit(logits):
     return np.max(logits, axis=-1)
 
 
-def energy(logits, temperature=1.0):
+def energy(logits: NDArray[Any], temperature: float = 1.0) -> NDArray[Any]:
     """Negative free energy, T * log(sum(exp(logits / T))).
 
     Parameters
@@ -95,7 +102,7 @@ def energy(logits, temperature=1.0):
     return temperature * (np.log(sums) + largest[..., 0])
 
 
-def entropy(logits):
+def entropy(logits: NDArray[Any]) -> NDArray[Any]:
     """Negative Shannon entropy of the softmax, in nats.
 
     Parameters
@@ -114,7 +121,7 @@ def entropy(logits):
     return np.sum(exponentials, axis=-1) / sums - np.log(sums)
 
 
-def gen(logits, gamma=0.1, top_classes=100):
+def gen(logits: NDArray[Any], gamma: float = 0.1, top_classes: int = 100) -> NDArray[Any]:
     """Negative generalised entropy over the most probable classes.
 
     -sum over the `top_classes` largest p of p**gamma * (1 - p)**gamma.
@@ -149,12 +156,12 @@ def gen(logits, gamma=0.1, top_classes=100):
     return -np.sum((probabilities * complements) ** gamma, axis=-1)
 
 
-LOGIT_SCORES = MappingProxyType(
+LOGIT_SCORES: Mapping[str, LogitScore] = MappingProxyType(
     {"msp": msp, "max_logit": max_logit, "energy": energy, "entropy": entropy, "gen": gen}
 )
 
 
-def logit_score(score):
+def logit_score(score: LogitMethod) -> LogitScore:
     """The function behind the name of a logit score; a callable is its own score.
 
     Parameters

@@ -5,8 +5,10 @@ They keep the feature space, so they may stand before any detector in a Pipeline
 """
 
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
 from skweiper._support.memory import SHAPER_CHUNKS, memory_budget, rows_within
@@ -20,6 +22,8 @@ from skweiper._support.validation import (
 )
 from skweiper.base import Estimator
 
+__all__ = ["ASH", "SCALE", "VRA", "FeatureShaper", "ReAct"]
+
 BYTES_PER_VALUE = 64  # value, copies, sort order and key of one feature of one row
 LARGEST_EXPONENT = 80.0
 """Scaling factors stay below exp(80), the last round number before float32 overflows."""
@@ -28,7 +32,7 @@ PERCENT_BELOW_ALL = Interval(Real, 0, 100, closed="left")
 ASH_PERCENTILES = {"s": 90, "p": 60, "b": 65}
 
 
-def kept_positions(features, percentile):
+def _kept_positions(features, percentile):
     """Positions of the largest features of each row.
 
     Parameters
@@ -46,14 +50,14 @@ def kept_positions(features, percentile):
     return np.argpartition(features, n_features - n_kept, axis=1)[:, n_features - n_kept :]
 
 
-def pruned(features, kept):
+def _pruned(features, kept):
     """Features with all but the kept positions set to zero."""
     result = np.zeros_like(features)
     np.put_along_axis(result, kept, np.take_along_axis(features, kept, axis=1), axis=1)
     return result
 
 
-def binarised(features, kept):
+def _binarised(features, kept):
     """Kept positions share the row's sum of features equally; the others are zero."""
     result = np.zeros_like(features)
     share = features.sum(axis=1, keepdims=True) / kept.shape[1]
@@ -61,7 +65,7 @@ def binarised(features, kept):
     return result
 
 
-def pruning_scale(features, kept):
+def _pruning_scale(features, kept):
     """Factor of each row, exp(sum of all features / sum of the kept ones), shape (n_samples, 1).
 
     One where the kept features sum to zero: a row of zeros stays a row of zeros.
@@ -81,7 +85,7 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
     no part in `fit`.
     """
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn what the shaper needs from in-distribution features.
 
         Parameters
@@ -104,7 +108,7 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Any:
         """Shape each row of features.
 
         Parameters
@@ -183,7 +187,7 @@ class ReAct(FeatureShaper):
 
     _parameter_constraints = {"percentile": [PERCENT]}
 
-    def __init__(self, percentile=90):
+    def __init__(self, percentile: float = 90) -> None:
         self.percentile = percentile
 
     def _learn(self, chunks):
@@ -229,7 +233,7 @@ class VRA(FeatureShaper):
 
     _parameter_constraints = {"percentile_low": [PERCENT], "percentile_high": [PERCENT]}
 
-    def __init__(self, percentile_low=60, percentile_high=90):
+    def __init__(self, percentile_low: float = 60, percentile_high: float = 90) -> None:
         self.percentile_low = percentile_low
         self.percentile_high = percentile_high
 
@@ -281,7 +285,9 @@ class ASH(FeatureShaper):
         "percentile": [PERCENT_BELOW_ALL, None],
     }
 
-    def __init__(self, variant="s", percentile=None):
+    def __init__(
+        self, variant: Literal["s", "p", "b"] = "s", percentile: float | None = None
+    ) -> None:
         self.variant = variant
         self.percentile = percentile
 
@@ -289,11 +295,11 @@ class ASH(FeatureShaper):
         percentile = self.percentile
         if percentile is None:
             percentile = ASH_PERCENTILES[self.variant]
-        kept = kept_positions(features, percentile)
+        kept = _kept_positions(features, percentile)
         if self.variant == "b":
-            return binarised(features, kept)
-        shaped = pruned(features, kept)
-        return shaped * pruning_scale(features, kept) if self.variant == "s" else shaped
+            return _binarised(features, kept)
+        shaped = _pruned(features, kept)
+        return shaped * _pruning_scale(features, kept) if self.variant == "s" else shaped
 
 
 class SCALE(FeatureShaper):
@@ -323,8 +329,8 @@ class SCALE(FeatureShaper):
 
     _parameter_constraints = {"percentile": [PERCENT_BELOW_ALL]}
 
-    def __init__(self, percentile=85):
+    def __init__(self, percentile: float = 85) -> None:
         self.percentile = percentile
 
     def _shape(self, features):
-        return features * pruning_scale(features, kept_positions(features, self.percentile))
+        return features * _pruning_scale(features, _kept_positions(features, self.percentile))

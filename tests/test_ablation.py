@@ -35,7 +35,7 @@ def test_rows_equal_separately_fitted_detectors(data):
     for row in table.itertuples():
         detector = WeiPerDetector(data.weight, data.bias, random_state=row.seed, **base)
         detector.set_params(**settings[row.setting]).fit(train)
-        scores_id, scores_ood = map(detector.score_samples, (held_out, ood[row.data_set]))
+        scores_id, scores_ood = map(detector.score_samples, (held_out, ood[row.dataset]))
         wins = (scores_id[:, None] > scores_ood).mean() + (
             scores_id[:, None] == scores_ood
         ).mean() / 2
@@ -53,7 +53,7 @@ def test_standard_studies_cover_every_term(data):
     )
     assert set(table.study) == {"base", *STUDIES}
     assert table.auroc.between(0, 1).all()
-    assert (table.data_set == "ood").all()
+    assert (table.dataset == "ood").all()
 
 
 @pytest.mark.parametrize(("seeds", "base_score"), [([0], "msp"), ([2, 5], "kld")])

@@ -29,9 +29,9 @@ from skweiper._weiper.perturbation import Perturbation
 from skweiper.detector import WeiPerDetector
 from skweiper.head import check_head
 from skweiper.model_selection import WeiPerDetectorCV
-from skweiper.registry import detectors
+from skweiper.registry import all_detectors
 from skweiper.shaping import ReAct
-from skweiper.space import WeiPerTransformer
+from skweiper.transformer import WeiPerTransformer
 from tests.emulated_cupy import memory_limit
 
 N_FEATURES = 13
@@ -489,7 +489,7 @@ def test_a_search_over_divergences_on_the_device(cupy):
     np.testing.assert_allclose(*results, atol=0.02)
 
 
-@pytest.mark.parametrize("entry", detectors(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_every_detector_takes_device_arrays(cupy, entry):
     weight, X = make_data()
     detector = entry.estimator(**({"weight": weight} if entry.needs_head else {}))

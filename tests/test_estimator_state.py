@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 
 import skweiper.base
-from skweiper import WeiPerDetector, WeiPerTransformer, detectors
+from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper.baselines import TemperatureScalingDetector
 from skweiper.model_selection import InlierOnly, WeiPerDetectorCV
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
@@ -19,7 +19,7 @@ from tests.tensors import BFloat16Tensor
 
 SEARCH = WeiPerDetectorCV(param_grid={"n_repeats": [2]}, cv=StratifiedKFold(2))
 ESTIMATORS = [
-    *(entry.estimator() for entry in detectors()),
+    *(entry.estimator() for entry in all_detectors()),
     *(ReAct(), VRA(), ASH(), SCALE(), WeiPerTransformer(n_repeats=2), SEARCH),
     InlierOnly(WeiPerDetector(n_repeats=2)),
 ]

@@ -9,8 +9,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skweiper.evaluation import compare
-from skweiper.metrics import auroc, evaluate
+from skweiper.evaluation import compare, evaluate
+from skweiper.metrics import auroc
 from skweiper.model_selection import InlierOnly
 
 
@@ -51,7 +51,7 @@ def test_seeds_reach_the_steps_of_a_pipeline(data):
 
 def test_intervals_of_compare_are_those_of_each_evaluation(data):
     train, test, ood = data
-    envelope, options = EllipticEnvelope(random_state=3), {"n_boot": 20, "seed": 5}
+    envelope, options = EllipticEnvelope(random_state=3), {"n_boot": 20, "random_state": 5}
     table = compare({"envelope": envelope}, train, test, ood, confidence=0.8, **options)
     expected = evaluate(envelope.fit(train), test, ood, confidence=0.8, **options)
     assert table[expected.columns].equals(expected)
@@ -72,17 +72,17 @@ class NeverFitted(IsolationForest):
         ({"groups": {"near": ["z"]}}, r"unknown \['z'\]"),
         ({"groups": {"near": "a"}}, "groups must be a dict"),
         ({"groups": ["a"]}, "groups must be a dict"),
-        ({"ood": np.ones((2, 3))}, "ood must be a dict .* got ndarray"),
-        ({"ood": pd.DataFrame(np.ones((2, 3)))}, "ood must be a dict .* got DataFrame"),
-        ({"ood": {}}, "ood must be a dict .* an empty one"),
-        ({"ood": {"a": np.ones((0, 3))}}, r"ood holds no samples for \['a'\]"),
+        ({"X_ood": np.ones((2, 3))}, "X_ood must be a dict .* got ndarray"),
+        ({"X_ood": pd.DataFrame(np.ones((2, 3)))}, "X_ood must be a dict .* got DataFrame"),
+        ({"X_ood": {}}, "X_ood must be a dict .* an empty one"),
+        ({"X_ood": {"a": np.ones((0, 3))}}, r"X_ood holds no samples for \['a'\]"),
         ({"n_boot": 2.5}, "n_boot must be an int"),
         ({"confidence": 1}, "confidence must be in"),
     ],
 )
 def test_bad_options_are_told_before_anything_is_fitted(data, options, message):
     train, test, ood = data
-    arguments = {"detectors": {"never": NeverFitted()}, "ood": ood, **options}
+    arguments = {"detectors": {"never": NeverFitted()}, "X_ood": ood, **options}
     with pytest.raises(ValueError, match=message):
         compare(arguments.pop("detectors"), train, test, **arguments)
 

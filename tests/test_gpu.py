@@ -25,7 +25,7 @@ from skweiper.baselines import MahalanobisDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.head import check_head
 from skweiper.shaping import ReAct
-from skweiper.space import WeiPerTransformer
+from skweiper.transformer import WeiPerTransformer
 
 
 class DeviceArray(np.ndarray):

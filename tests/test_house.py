@@ -9,12 +9,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skweiper"
 FLOORS = (  # from the ground up; a room imports only from floors below its own
-    {"version", "presets", "datasets", "scores", "conformal", "metrics"},
-    {"_support"},
-    {"head"},
+    {"version", "_typing"},
+    {"presets", "datasets", "scores", "_support"},
+    {"head", "conformal", "_score_sets"},
+    {"metrics"},
     {"_weiper"},
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
+    {"_report"},
     {"registry", "evaluation", "plotting", "model_selection"},
     {"__init__"},
 )

@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 
-from skweiper import WeiPerDetector, detectors
+from skweiper import WeiPerDetector, all_detectors
 from skweiper.baselines import (
     KLMatchingDetector,
     KNNDetector,
@@ -23,7 +23,7 @@ from skweiper.metrics import auroc_scorer
 from skweiper.model_selection import InlierOnly, OODSplit, WeiPerDetectorCV
 from skweiper.shaping import ReAct
 
-DETECTORS = [entry.estimator() for entry in detectors()]
+DETECTORS = [entry.estimator() for entry in all_detectors()]
 TAKING_Y = [*DETECTORS, ReAct(), InlierOnly(KNNDetector(n_neighbors=3))]
 
 

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
 
 from skweiper import scores as logit_scores
 from skweiper.datasets import load_clinc150
+from skweiper.evaluation import evaluate, ood_report
 from skweiper.metrics import (
     CONVENTIONS,
     METRICS,
@@ -28,10 +29,8 @@ from skweiper.metrics import (
     aupr_out_scorer,
     auroc,
     auroc_scorer,
-    evaluate,
     fpr95_scorer,
     fpr_at_tpr,
-    ood_report,
 )
 from skweiper.model_selection import InlierOnly
 
@@ -253,13 +252,13 @@ def test_several_shifted_sets_are_pooled(three_sets):
 
 
 def test_bootstrap_intervals_are_reproducible_and_hold_the_estimate(three_sets):
-    report = ood_report(*three_sets, n_boot=100, seed=3)
-    assert report.equals(ood_report(*three_sets, n_boot=100, seed=3))
+    report = ood_report(*three_sets, n_boot=100, random_state=3)
+    assert report.equals(ood_report(*three_sets, n_boot=100, random_state=3))
     for name in ("auroc", "aupr_in", "aupr_out"):
         assert (report[f"{name}_low"] <= report[name]).all()
         assert (report[f"{name}_high"] >= report[name]).all()
     wide = report.auroc_high - report.auroc_low
-    narrow = ood_report(*three_sets, n_boot=100, seed=3, confidence=0.5)
+    narrow = ood_report(*three_sets, n_boot=100, random_state=3, confidence=0.5)
     assert (narrow.auroc_high - narrow.auroc_low < wide).all()
 
 
@@ -267,7 +266,7 @@ def test_bootstrap_interval_is_as_wide_as_the_standard_error_says():
     rng = np.random.RandomState(0)
     samples = [(rng.normal(1, 1, 200), rng.normal(0, 1, 200)) for _ in range(100)]
     spread = np.std([auroc(*pair) for pair in samples])
-    row = ood_report(samples[0][0], {"a": samples[0][1]}, n_boot=200, seed=0).iloc[0]
+    row = ood_report(samples[0][0], {"a": samples[0][1]}, n_boot=200, random_state=0).iloc[0]
     assert (row.auroc_high - row.auroc_low) / (2 * 1.96) == pytest.approx(spread, rel=0.35)
 
 

@@ -221,7 +221,7 @@ def test_a_profile_of_names_has_no_line_between_them(search):
 
 def test_legend_of_the_curves_hides_no_tick_label():
     rng = np.random.RandomState(0)
-    sets = {f"a data set with a long name {i}": rng.normal(-1, 1, 90) for i in range(4)}
+    sets = {f"a dataset with a long name {i}": rng.normal(-1, 1, 90) for i in range(4)}
     display = OODRocDisplay.from_predictions(rng.normal(1, 1, 90), sets)
     display.figure_.canvas.draw()
     legend = display.ax_.get_legend().get_window_extent()
@@ -286,7 +286,7 @@ def test_displays_of_weiper_refuse_other_detectors(data):
 
 @pytest.mark.parametrize("display", [ScoreDistributionDisplay, OODRocDisplay])
 def test_data_sets_without_names_are_refused(data, detector, display):
-    with pytest.raises(ValueError, match=r"ood must be a dict .* got ndarray"):
+    with pytest.raises(ValueError, match=r"X_ood must be a dict .* got ndarray"):
         display.from_estimator(detector, data.test, data.test_oos)
 
 

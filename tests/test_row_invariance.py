@@ -11,7 +11,7 @@ import pytest
 from sklearn import config_context
 from threadpoolctl import threadpool_limits
 
-from skweiper import WeiPerDetector, WeiPerTransformer, detectors
+from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper.scores import LOGIT_SCORES
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
 
@@ -75,7 +75,7 @@ def fitted(entry, clinc150, train):
     return entry.estimator(**parameters).fit(train)
 
 
-@pytest.mark.parametrize("entry", detectors(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_every_detector_of_the_registry(entry, clinc150, data, monkeypatch):
     train, rows = data
     detector = fitted(entry, clinc150, train)
@@ -183,7 +183,7 @@ np.save(scores, [detector.score_samples(np.load(rows)) for detector in joblib.lo
 @pytest.mark.parametrize("n_threads", ["1", "2"])
 def test_processes_with_one_thread_or_two_score_the_same(n_threads, clinc150, data, tmp_path):
     train, rows = data
-    models = [fitted(entry, clinc150, train) for entry in detectors()]
+    models = [fitted(entry, clinc150, train) for entry in all_detectors()]
     joblib.dump(models, tmp_path / "models.joblib")
     np.save(tmp_path / "rows.npy", rows)
     paths = [tmp_path / name for name in ("models.joblib", "rows.npy", "scores.npy")]

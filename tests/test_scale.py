@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from skweiper import WeiPerDetector, WeiPerTransformer, detectors
+from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper._weiper.engines.arrays import scaled_norms
 from skweiper._weiper.engines.numpy import feature_norms
 from skweiper.baselines import KNNDetector, NNGuideDetector, RelationGraphDetector
@@ -57,7 +57,7 @@ def test_perturbed_logits_that_overflow_are_refused(projection, small):
 
 
 @pytest.mark.parametrize("value", [1e200, -1e300])
-@pytest.mark.parametrize("entry", detectors(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value, small):
     X = small["X"].astype(np.float64)
     y = (X @ small["weight"].T).argmax(axis=1)
@@ -73,7 +73,7 @@ def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value,
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-23, 1e10, 1e30, 1e100, 1e139])
-@pytest.mark.parametrize("entry", detectors(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_no_scale_warns_of_arithmetic(entry, scale, small):
     X = small["X"].astype(np.float64)
     detector = entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {}))

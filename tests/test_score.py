@@ -16,9 +16,9 @@ from skweiper import WeiPerDetector
 from skweiper.baselines import LogitDetector
 from skweiper.metrics import auroc_scorer
 from skweiper.model_selection import InlierOnly
-from skweiper.registry import detectors
+from skweiper.registry import all_detectors
 
-ENTRIES = detectors()
+ENTRIES = all_detectors()
 CV = StratifiedKFold(3, shuffle=True, random_state=0)
 
 

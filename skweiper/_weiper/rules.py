@@ -111,7 +111,8 @@ class LearntKLD:
         return engine.to_host(engine.xp.stack([feature, logit], axis=1))
 
     def _on_engine(self, measured, engine):
-        rule, (feature_counts,), (logit_counts,) = self.rule, *measured[:2]
+        rule = self.rule
+        feature_counts, logit_counts = measured.feature_counts[0], measured.logit_counts[0]
         n_features, n_logits = self.perturbation.head.n_features, self.perturbation.n_logits
         feature, logit = self.training
         return KLDTerms(

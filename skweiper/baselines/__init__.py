@@ -1,4 +1,4 @@
-"""The other post-hoc detectors, on features and head: one file each."""
+"""The peers: other post-hoc detectors on features and head, one file each."""
 
 from skweiper.baselines.dice import DICEDetector, dice_weight
 from skweiper.baselines.fdbd import FDBDDetector

@@ -3,10 +3,12 @@
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.rows import FeatureRows
 from skweiper._support.validation import check_feature_matrix, inlier_rows
+from skweiper._typing import FloatArray
 from skweiper.baselines.base import HeadDetector, chunk_slices
 from skweiper.baselines.moments import overall_mean
 from skweiper.head import Head, check_head
@@ -31,7 +33,9 @@ def sparse_weight(weight, mean, percentile):
     return np.where(contribution > np.percentile(contribution, percentile), weight, 0.0)
 
 
-def dice_weight(weight, X, y=None, *, percentile=90):
+def dice_weight(
+    weight: ArrayLike, X: ArrayLike, y: ArrayLike | None = None, *, percentile: float = 90
+) -> FloatArray:
     """DICE's sparse weight, to put before any detector that takes a head.
 
     Parameters
@@ -136,7 +140,14 @@ class DICEDetector(HeadDetector):
         "percentile": [Interval(Real, 0, 100, closed="left")],
     }
 
-    def __init__(self, weight=None, bias=None, *, percentile=90, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        percentile: float = 90,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.percentile = percentile

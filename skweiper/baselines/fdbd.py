@@ -1,6 +1,7 @@
 """FDBDDetector: distance of a row to the head's decision boundaries."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import overall_mean, squared_distances
@@ -42,7 +43,13 @@ class FDBDDetector(HeadDetector):
     https://arxiv.org/abs/2312.11536
     """
 
-    def __init__(self, weight=None, bias=None, *, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.contamination = contamination

@@ -1,6 +1,7 @@
 """GradNormDetector: length of the head's gradient, in closed form."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper.baselines.base import HeadDetector
 from skweiper.scores import softmax
@@ -39,7 +40,13 @@ class GradNormDetector(HeadDetector):
     Wild", NeurIPS 2021. https://arxiv.org/abs/2110.00218
     """
 
-    def __init__(self, weight=None, bias=None, *, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.contamination = contamination

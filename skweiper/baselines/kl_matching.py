@@ -1,8 +1,10 @@
 """KLMatchingDetector: divergence of the softmax from the nearest class template."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper._support.row_products import row_products
+from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector
 from skweiper.baselines.moments import class_means
 from skweiper.scores import softmax
@@ -46,7 +48,14 @@ class KLMatchingDetector(ClassDetector):
     https://arxiv.org/abs/1911.11132
     """
 
-    def __init__(self, weight=None, bias=None, *, labels="head", contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        labels: ClassSource = "head",
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.labels = labels

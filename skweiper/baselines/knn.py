@@ -50,7 +50,7 @@ class KNNDetector(PeerDetector):
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, *, n_neighbors=50, contamination=0.05):
+    def __init__(self, *, n_neighbors: int = 50, contamination: float = 0.05) -> None:
         self.n_neighbors = n_neighbors
         self.contamination = contamination
 

@@ -3,7 +3,10 @@
 from functools import partial
 from numbers import Real
 
+from numpy.typing import ArrayLike
+
 from skweiper._support.parameters import Interval, StrOptions
+from skweiper._typing import LogitMethod
 from skweiper.baselines.base import HeadDetector
 from skweiper.scores import LOGIT_SCORES, energy, logit_score
 
@@ -40,7 +43,9 @@ class LogitDetector(HeadDetector):
 
     References
     ----------
-    The function in `skweiper.scores` names the source of each score.
+    Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples
+    in Neural Networks", ICLR 2017. https://arxiv.org/abs/1610.02136
+    The function in `skweiper.scores` names the source of each other score.
     """
 
     _parameter_constraints = {
@@ -50,8 +55,14 @@ class LogitDetector(HeadDetector):
     }
 
     def __init__(
-        self, weight=None, bias=None, *, method="msp", temperature=1.0, contamination=0.05
-    ):
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        method: LogitMethod = "msp",
+        temperature: float = 1.0,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.method = method

@@ -1,8 +1,10 @@
 """MahalanobisDetector: distance to the nearest class mean, one covariance for all classes."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper._support.row_products import row_products
+from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector
 from skweiper.baselines.moments import (
     check_spread,
@@ -67,7 +69,14 @@ class MahalanobisDetector(ClassDetector):
     Adversarial Attacks", NeurIPS 2018. https://arxiv.org/abs/1807.03888
     """
 
-    def __init__(self, weight=None, bias=None, *, labels="head", contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        labels: ClassSource = "head",
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.labels = labels

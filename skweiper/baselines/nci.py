@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector
@@ -51,7 +52,14 @@ class NCIDetector(HeadDetector):
         "alpha": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, weight=None, bias=None, *, alpha=1e-4, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        alpha: float = 1e-4,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.alpha = alpha

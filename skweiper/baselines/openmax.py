@@ -3,10 +3,12 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.stats import weibull_min
 
 from skweiper._support.parameters import Interval
+from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, MembersDetector
 from skweiper.baselines.moments import class_means, squared_distances
 
@@ -77,14 +79,14 @@ class OpenMaxDetector(MembersDetector):
 
     def __init__(
         self,
-        weight=None,
-        bias=None,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
         *,
-        tail_size=20,
-        n_ranked=10,
-        labels="head",
-        contamination=0.05,
-    ):
+        tail_size: int = 20,
+        n_ranked: int = 10,
+        labels: ClassSource = "head",
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.tail_size = tail_size

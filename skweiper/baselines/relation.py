@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.preprocessing import normalize
 
 from skweiper._support.parameters import Interval
@@ -64,7 +65,15 @@ class RelationGraphDetector(HeadDetector):
         "threshold": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, weight=None, bias=None, *, power=1.0, threshold=0.03, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        power: float = 1.0,
+        threshold: float = 0.03,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.power = power

@@ -1,8 +1,10 @@
 """RelativeMahalanobisDetector: Mahalanobis distance less that to the background."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper._support.row_products import row_products
+from skweiper._typing import ClassSource
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.moments import covariance_about, overall_mean, whitening
 
@@ -56,7 +58,14 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
     https://arxiv.org/abs/2106.09022
     """
 
-    def __init__(self, weight=None, bias=None, *, labels="head", contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        labels: ClassSource = "head",
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.labels = labels

@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from skweiper._support.parameters import Interval
@@ -60,7 +61,14 @@ class ResidualDetector(HeadDetector):
         "n_components": [Interval(Integral, 0, None, closed="left"), None],
     }
 
-    def __init__(self, weight=None, bias=None, *, n_components=None, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        n_components: int | None = None,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.n_components = n_components

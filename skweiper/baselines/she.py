@@ -1,11 +1,14 @@
 """SHEDetector: similarity to the mean features of the predicted class."""
 
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.preprocessing import normalize
 
 from skweiper._support.parameters import StrOptions
+from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, MembersDetector
 from skweiper.baselines.moments import class_means, overall_mean
 
@@ -81,8 +84,14 @@ class SHEDetector(MembersDetector):
     }
 
     def __init__(
-        self, weight=None, bias=None, *, labels="head", metric="inner_product", contamination=0.05
-    ):
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        labels: ClassSource = "head",
+        metric: Literal["inner_product", "cosine", "euclidean"] = "inner_product",
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.labels = labels

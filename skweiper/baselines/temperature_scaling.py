@@ -4,6 +4,7 @@ import warnings
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
@@ -66,7 +67,14 @@ class TemperatureScalingDetector(HeadDetector):
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    def __init__(self, weight=None, bias=None, *, temperature=None, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        temperature: float | None = None,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.temperature = temperature

@@ -1,6 +1,7 @@
 """ViMDetector: energy less a virtual logit from the residual."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skweiper.baselines.residual import ResidualDetector
 from skweiper.scores import energy, max_logit
@@ -48,7 +49,14 @@ class ViMDetector(ResidualDetector):
     https://arxiv.org/abs/2203.10807
     """
 
-    def __init__(self, weight=None, bias=None, *, n_components=None, contamination=0.05):
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        *,
+        n_components: int | None = None,
+        contamination: float = 0.05,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.n_components = n_components

@@ -1,12 +1,13 @@
 """CLINC150: penultimate features of a text-intent classifier, with real unanswerable queries."""
 
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 
 
-def load_clinc150(*, return_X_y=False):
+def load_clinc150(*, return_X_y: bool = False) -> Any:
     """Load the CLINC150 features: 150 intents as ID, out-of-scope user queries as near-OOD.
 
     The classifier is all-MiniLM-L6-v2 sentence embeddings (384), then Linear(384, 256) - ReLU -

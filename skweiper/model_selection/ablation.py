@@ -1,14 +1,17 @@
 """Ablations: one hyperparameter at a time away from a base setting, over seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from skweiper._support.progress import track
 from skweiper._support.rows import FeatureRows
 from skweiper._support.validation import check_feature_matrix
+from skweiper._typing import NamedSets
 from skweiper._weiper.rules import KLDTerms, is_kld
 from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import (
@@ -19,7 +22,7 @@ from skweiper.model_selection.candidates import (
 )
 from skweiper.model_selection.sweep import FittedGroup, auroc_of_rows
 
-STUDIES = MappingProxyType(
+STUDIES: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType(
     {
         "n_repeats": ({"n_repeats": 1}, {"n_repeats": 10}, {"n_repeats": 50}, {"n_repeats": 100}),
         "delta": ({"delta": 0.0}, {"delta": 1.0}, {"delta": 2.0}, {"delta": 4.0}),
@@ -51,17 +54,17 @@ STUDIES = MappingProxyType(
 
 
 def ablation(
-    X_train,
-    X_id,
-    X_ood,
-    weight=None,
-    bias=None,
+    X_train: ArrayLike,
+    X_id: ArrayLike,
+    X_ood: ArrayLike | NamedSets,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     *,
-    base=None,
-    studies=STUDIES,
-    seeds=range(10),
-    verbose=0,
-):
+    base: Mapping[str, Any] | None = None,
+    studies: Mapping[str, Sequence[Mapping[str, Any]]] = STUDIES,
+    seeds: Iterable[int] = range(10),
+    verbose: int | bool = 0,
+) -> pd.DataFrame:
     """AUROC of WeiPerDetector with one hyperparameter at a time changed.
 
     Parameters
@@ -71,7 +74,7 @@ def ablation(
     X_id : array-like of shape (n_id, n_features)
         Held-out ID rows.
     X_ood : array-like of shape (n_ood, n_features), or dict of str to such
-        OOD rows, by name of their data set.
+        OOD rows, by name of their dataset.
     weight : array-like of shape (n_classes, n_features), default=None
     bias : array-like of shape (n_classes,), default=None
     base : dict, default=None
@@ -91,8 +94,8 @@ def ablation(
     Returns
     -------
     DataFrame
-        One row per setting, seed and OOD data set, with the columns study, setting (its text;
-        "base" for the base itself, in the study "base"), seed, data_set and auroc (in [0, 1], ID
+        One row per setting, seed and OOD dataset, with the columns study, setting (its text;
+        "base" for the base itself, in the study "base"), seed, dataset and auroc (in [0, 1], ID
         positive).
 
     Raises
@@ -121,7 +124,8 @@ def ablation(
     base = base or {}
     _check_names(base, "base", WeiPerDetector().get_params())
     template = WeiPerDetector(weight, bias).set_params(**base)
-    settings = [("base", {})] + [(name, one) for name, all_ in studies.items() for one in all_]
+    settings: list[tuple[str, Mapping[str, Any]]] = [("base", {})]
+    settings += [(name, one) for name, all_ in studies.items() for one in all_]
     runs = [(study, changes, int(seed)) for study, changes in settings for seed in seeds]
     grid = [_single_candidate(changes, seed) for _, changes, seed in runs]
     terms = [_checked_term(changes) for _, changes, _ in runs]
@@ -138,7 +142,7 @@ def ablation(
                 (position, *labels[position], name, auroc)
                 for position, auroc in zip(group.positions, aurocs, strict=True)
             ]
-    columns = ["position", "study", "setting", "seed", "data_set", "auroc"]
+    columns = ["position", "study", "setting", "seed", "dataset", "auroc"]
     table = pd.DataFrame(records, columns=columns)
     table = table.sort_values("position", kind="stable", ignore_index=True)
     return table.drop(columns="position")

@@ -1,6 +1,9 @@
 """InlierOnly: keep known outliers out of the fit of any estimator."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -9,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skweiper._support.known_outliers import labelled_auroc
 from skweiper._support.parameters import HasMethods, StrOptions
 from skweiper._support.validation import inlier_rows
+from skweiper._typing import FloatArray, IntArray
 from skweiper.base import Estimator
 from skweiper.model_selection.labels import as_inlier_labels
 
@@ -57,11 +61,13 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         "convention": [StrOptions({"sklearn", "pyod"})],
     }
 
-    def __init__(self, estimator, *, convention="sklearn"):
+    def __init__(
+        self, estimator: Any, *, convention: Literal["sklearn", "pyod"] = "sklearn"
+    ) -> None:
         self.estimator = estimator
         self.convention = convention
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit on the rows with y != -1.
 
         Parameters
@@ -87,7 +93,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> FloatArray:
         """The estimator's decision, negative = OOD.
 
         Parameters
@@ -103,7 +109,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self.estimator_.threshold_ - decision if self.convention == "pyod" else decision
 
     @available_if(_has_scores)
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> FloatArray:
         """The estimator's score, higher = more in-distribution.
 
         With convention="pyod", its `decision_function` negated.
@@ -122,7 +128,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self.estimator_.score_samples(X)
 
     @available_if(_has_scores)
-    def score(self, X, y):
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Area under the ROC curve of `score_samples(X)`, in-distribution positive.
 
         Parameters
@@ -138,7 +144,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return labelled_auroc(y, self.score_samples(X))
 
     @available_if(_estimator_has("predict"))
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> IntArray:
         """The estimator's prediction; +1 ID and -1 OOD from detectors of either convention.
 
         Parameters
@@ -154,7 +160,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return as_inlier_labels(labels, "pyod") if self.convention == "pyod" else labels
 
     @available_if(_estimator_has("transform"))
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Any:
         """The estimator's transformation, of all rows.
 
         Parameters
@@ -169,7 +175,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self.estimator_.transform(X)
 
     @available_if(_estimator_has("transform"))
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> Any:
         """Fit on the inliers, transform all rows.
 
         Parameters
@@ -185,7 +191,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self.fit(X, y).transform(X)
 
     @available_if(_estimator_has("get_feature_names_out"))
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
         """The estimator's output names.
 
         Parameters
@@ -200,7 +206,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self.estimator_.get_feature_names_out(input_features)
 
     @available_if(_estimator_has("predict"))
-    def fit_predict(self, X, y=None):
+    def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> IntArray:
         """Fit on the inliers, predict all rows.
 
         Parameters
@@ -216,7 +222,9 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self.fit(X, y).predict(X)
 
     @available_if(_estimator_has("set_output"))
-    def set_output(self, *, transform=None):
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
         """Container of the output of `transform`, as of scikit-learn's transformers.
 
         Parameters
@@ -234,19 +242,19 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         return self
 
     @property
-    def offset_(self):
+    def offset_(self) -> float:
         """Threshold on the scores, of a detector that has one."""
         if self.convention == "pyod":
             return -self.estimator_.threshold_
         return self.estimator_.offset_
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Number of features the estimator saw in `fit`."""
         return self.estimator_.n_features_in_
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> Any:
         """Names of the features the estimator saw in `fit`, where they had any."""
         return self.estimator_.feature_names_in_
 

@@ -1,14 +1,20 @@
 """Labels of other libraries as scikit-learn's +1 (ID) and -1 (OOD)."""
 
+from typing import Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import column_or_1d
 
 from skweiper._support.parameters import StrOptions, validate_parameter_constraints
+from skweiper._typing import IntArray
 
 CONVENTIONS = ("sklearn", "pyod", "openood")
 
 
-def as_inlier_labels(y, convention="sklearn"):
+def as_inlier_labels(
+    y: ArrayLike, convention: Literal["sklearn", "pyod", "openood"] = "sklearn"
+) -> IntArray:
     """Labels as +1 (in-distribution) and -1 (out-of-distribution).
 
     scikit-learn's scorers take the larger label as positive. With {0, 1} and 1 = OOD they would

@@ -1,34 +1,37 @@
-"""Splits in which no fit sees an OOD row and no OOD data set is in two test folds."""
+"""Splits in which no fit sees an OOD row and no OOD dataset is in two test folds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, KFold
 from sklearn.utils import check_consistent_length
 
 from skweiper._support.row_views import as_pandas
 from skweiper._support.validation import inlier_rows
+from skweiper._typing import IntArray, NamedSets, Seed
 
 
 class OODSplit(BaseCrossValidator):
     """Cross-validate ID rows; put OOD rows into test folds only.
 
     The ID rows are split as by `KFold`. Each OOD row is in the test fold of one split and in no
-    training fold. With `groups`, the names of the OOD data sets, whole data sets are dealt to the
-    splits, so that no data set is in two test folds.
+    training fold. With `groups`, the names of the OOD datasets, whole datasets are dealt to the
+    splits, so that no dataset is in two test folds.
 
     Parameters
     ----------
     n_splits : int, default=5
-        At least 2; with `groups`, at most the number of OOD data sets.
+        At least 2; with `groups`, at most the number of OOD datasets.
     shuffle : bool, default=False
-        Shuffle ID rows, OOD rows and data sets before dealing them out.
+        Shuffle ID rows, OOD rows and datasets before dealing them out.
     random_state : int, RandomState instance or None, default=None
         Of the shuffling.
     ood_in_train : bool, default=False
         Add the OOD rows of the other splits to the training folds, where a nested search needs
-        them for its own validation: an inner search then never sees the data sets that it is
+        them for its own validation: an inner search then never sees the datasets that it is
         tested on. Only for estimators that leave rows with y == -1 out of `fit`, as all of this
         library do (wrap others in `InlierOnly`).
 
@@ -45,13 +48,20 @@ class OODSplit(BaseCrossValidator):
     # scikit-learn's metadata routing, where it is enabled: searches pass `groups` on unasked.
     __metadata_request__split = {"groups": True}
 
-    def __init__(self, n_splits=5, *, shuffle=False, random_state=None, ood_in_train=False):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: Seed = None,
+        ood_in_train: bool = False,
+    ) -> None:
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
         self.ood_in_train = ood_in_train
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Number of splits.
 
         Parameters
@@ -65,7 +75,9 @@ class OODSplit(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Any, y: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield the training and test row numbers of each split.
 
         Parameters
@@ -74,7 +86,7 @@ class OODSplit(BaseCrossValidator):
         y : array-like of shape (n_samples,)
             -1 marks OOD rows.
         groups : array-like of shape (n_samples,), default=None
-            Data set of each OOD row; entries of ID rows are not looked at.
+            Dataset of each OOD row; entries of ID rows are not looked at.
 
         Yields
         ------
@@ -83,8 +95,8 @@ class OODSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            No ID or no OOD rows, fewer rows or data sets than splits, or `groups` of another length
-            or without the name of an OOD row's data set.
+            No ID or no OOD rows, fewer rows or datasets than splits, or `groups` of another length
+            or without the name of an OOD row's dataset.
         """
         mask = None if y is None else inlier_rows(X, y)
         check_consistent_length(X, groups)
@@ -110,33 +122,35 @@ class OODSplit(BaseCrossValidator):
                 yield ood_rows[test]
             return
         names = _names_of(groups, ood_rows)
-        data_sets = self._enough(np.unique(names), "OOD data sets in groups")
-        for _, test in folds.split(data_sets):
-            yield ood_rows[np.isin(names, data_sets[test])]
+        datasets = self._enough(np.unique(names), "OOD datasets in groups")
+        for _, test in folds.split(datasets):
+            yield ood_rows[np.isin(names, datasets[test])]
 
     def _enough(self, things, description):
         if len(things) < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} is more than the number of {description}, "
                 f"{len(things)}: a test fold would hold no OOD rows. Lower n_splits, or pass more "
-                "of them (without groups, a data set is dealt to several folds)."
+                "of them (without groups, a dataset is dealt to several folds)."
             )
         return things
 
 
 def _names_of(groups, rows):
-    """The data sets of some rows, none of them missing."""
+    """The datasets of some rows, none of them missing."""
     names = np.asarray(groups, dtype=object)[rows]
     missing = pd.isna(names)
     if missing.any():
         raise ValueError(
             f"groups has no name for {missing.sum()} OOD rows, the first of them row "
-            f"{rows[missing.argmax()]}. Name the data set of every row with y == -1."
+            f"{rows[missing.argmax()]}. Name the dataset of every row with y == -1."
         )
     return names
 
 
-def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
+def train_validation_split_for_ood(
+    X_train: ArrayLike, X_val_id: ArrayLike, X_val_ood: ArrayLike | NamedSets
+) -> tuple[Any, IntArray, list[tuple[IntArray, IntArray]]]:
     """X, y and cv with which any scikit-learn search fits on training rows only.
 
     Parameters
@@ -182,12 +196,13 @@ def train_validation_split_for_ood(X_train, X_val_id, X_val_ood):
     ood_sets = X_val_ood if isinstance(X_val_ood, Mapping) else {"": X_val_ood}
     named = {f"X_val_ood[{name!r}]" if name else "X_val_ood": X for name, X in ood_sets.items()}
     X = _stacked({"X_train": X_train, "X_val_id": X_val_id, **named})
-    if len(X) == len(X_train) + len(X_val_id):
+    n_train = np.shape(X_train)[0]
+    n_id = n_train + np.shape(X_val_id)[0]
+    if len(X) == n_id:
         raise ValueError(
             "X_val_ood holds no rows, so nothing could be compared. Pass OOD rows, or those of "
             "synthetic_outliers."
         )
-    n_train, n_id = len(X_train), len(X_train) + len(X_val_id)
     y = np.repeat([1, -1], [n_id, len(X) - n_id])
     return X, y, [(np.arange(n_train), np.arange(n_train, len(X)))]
 

@@ -2,13 +2,16 @@
 
 from numbers import Integral
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
 from skweiper._support.parameters import Interval, StrOptions, validate_parameter_constraints
 from skweiper._support.row_views import as_pandas
+from skweiper._typing import Seed
 from skweiper.head import check_head
 
 
@@ -80,8 +83,14 @@ SYNTHETIC_METHODS = MappingProxyType(
 
 
 def synthetic_outliers(
-    X, weight=None, bias=None, *, method="all", n_samples=None, random_state=None
-):
+    X: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    method: Literal["all", "mixture", "permutation", "noise", "scaling"] = "all",
+    n_samples: int | None = None,
+    random_state: Seed = None,
+) -> Any:
     """Make outliers from ID features, to serve as validation OOD rows in a search.
 
     Parameters
@@ -93,7 +102,7 @@ def synthetic_outliers(
     bias : array-like of shape (n_classes,), default=None
     method : {"all", "mixture", "permutation", "noise", "scaling"}, default="all"
         "all": equal shares of the others, in their order; each of them alone chose far worse
-        than the default hyperparameters on some data set, see docs/tuning.md.
+        than the default hyperparameters on some dataset, see docs/tuning.md.
         "mixture": convex mixtures of two samples, with shares between 0.3 and 0.7. "permutation":
         every feature is taken from another sample. "noise": normal noise with each feature's own
         standard deviation is added; non-negative features stay so. "scaling": samples are

@@ -1,20 +1,25 @@
 """WeiPerDetectorCV: a hyperparameter search that passes over the data once per perturbation."""
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_consistent_length
+from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper._support.progress import track
 from skweiper._support.validation import check_feature_matrix, check_width_and_names, inlier_rows
+from skweiper._typing import Device, Engine, FloatArray, IntArray, Seed
 from skweiper.base import BaseDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
@@ -120,20 +125,20 @@ class WeiPerDetectorCV(BaseDetector):
 
     def __init__(
         self,
-        weight=None,
-        bias=None,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
         *,
-        param_grid,
-        cv=None,
-        scoring="roc_auc",
-        n_jobs=None,
-        refit=True,
-        random_state=None,
-        contamination=0.05,
-        device="auto",
-        engine="auto",
-        verbose=0,
-    ):
+        param_grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        cv: Any = None,
+        scoring: str | Callable[..., Any] | None = "roc_auc",
+        n_jobs: int | None = None,
+        refit: bool | Callable[[Any], int] = True,
+        random_state: Seed = None,
+        contamination: float = 0.05,
+        device: Device = "auto",
+        engine: Engine = "auto",
+        verbose: int | bool = 0,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.param_grid = param_grid
@@ -147,7 +152,9 @@ class WeiPerDetectorCV(BaseDetector):
         self.engine = engine
         self.verbose = verbose
 
-    def fit(self, X, y=None, groups=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Self:
         """Evaluate every candidate on every split, and fit the best one.
 
         Parameters
@@ -253,7 +260,7 @@ class WeiPerDetectorCV(BaseDetector):
         return hasattr(self, "cv_results_")
 
     @property
-    def offset_(self):
+    def offset_(self) -> float:
         """Threshold of the best detector: `decision_function` is `score_samples` less this."""
         return self._best().offset_
 
@@ -270,7 +277,9 @@ class WeiPerDetectorCV(BaseDetector):
     def conformal_scores_(self, value):
         self._best().conformal_scores_ = value
 
-    def fit_predict(self, X, y=None, groups=None):
+    def fit_predict(
+        self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> IntArray:
         """Fit, then label the same rows; see `fit` and `predict`.
 
         Parameters
@@ -285,7 +294,7 @@ class WeiPerDetectorCV(BaseDetector):
         """
         return self.fit(X, y, groups=groups).predict(X)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score of each sample by the best detector, higher = more in-distribution.
 
         Parameters
@@ -298,7 +307,7 @@ class WeiPerDetectorCV(BaseDetector):
         """
         return self._best().score_samples(X)
 
-    def score_components(self, X):
+    def score_components(self, X: ArrayLike) -> pd.DataFrame:
         """The terms of each sample's score, as `WeiPerDetector.score_components`.
 
         Parameters
@@ -311,7 +320,7 @@ class WeiPerDetectorCV(BaseDetector):
         """
         return self._best().score_components(X)
 
-    def densities(self, X):
+    def densities(self, X: ArrayLike) -> Bunch:
         """Densities of each sample in both spaces, as `WeiPerDetector.densities`.
 
         Parameters
@@ -324,7 +333,7 @@ class WeiPerDetectorCV(BaseDetector):
         """
         return self._best().densities(X)
 
-    def score(self, X, y):
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """The search's `scoring` of the best detector.
 
         Parameters

@@ -1,7 +1,15 @@
 """The densities that WeiPer+KLD compares (figure 3 of the paper)."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from numpy.typing import ArrayLike, NDArray
+
 from skweiper._weiper.density import bins_over, smooth
 from skweiper.plotting.axes import new_axes, weiper_inside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMALLEST_SHARE = 1e-4
 """Lower end of the axis: far below the usual epsilon, what is smaller plays no part in a score."""
@@ -34,13 +42,25 @@ class DensityDisplay:
     Projections", NeurIPS 2024, figure 3. https://arxiv.org/abs/2405.17164
     """
 
-    def __init__(self, edges, training, samples):
+    def __init__(
+        self,
+        edges: dict[str, NDArray[Any]],
+        training: dict[str, NDArray[Any]],
+        samples: dict[str, dict[str, NDArray[Any]]],
+    ) -> None:
         self.edges = edges
         self.training = training
         self.samples = samples
 
     @classmethod
-    def from_estimator(cls, detector, X, names=None, *, ax=None):
+    def from_estimator(
+        cls,
+        detector: Any,
+        X: ArrayLike,
+        names: Sequence[str] | None = None,
+        *,
+        ax: "Sequence[Axes] | None" = None,
+    ) -> Self:
         """Plot the densities of some samples, smoothed as the score smooths them.
 
         Parameters
@@ -75,7 +95,7 @@ class DensityDisplay:
         samples = {name: {space: rows[space][i] for space in edges} for i, name in enumerate(names)}
         return cls(edges, training, samples).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Sequence[Axes] | None" = None) -> Self:
         """Draw.
 
         Parameters

@@ -1,14 +1,20 @@
 """Two logits, and what perturbations of one class projection do (figure 1 of the paper)."""
 
+from collections.abc import Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.rows import checked_rows
 from skweiper._weiper.perturbation import draw_directions
 from skweiper.metrics import fpr_at_tpr
 from skweiper.plotting.axes import new_axes, weiper_inside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class PerturbationDisplay:
@@ -49,7 +55,15 @@ class PerturbationDisplay:
     Projections", NeurIPS 2024, figure 1. https://arxiv.org/abs/2405.17164
     """
 
-    def __init__(self, points_id, points_ood, directions, fprs, fpr_unperturbed, classes):
+    def __init__(
+        self,
+        points_id: NDArray[Any],
+        points_ood: NDArray[Any],
+        directions: NDArray[Any],
+        fprs: NDArray[Any],
+        fpr_unperturbed: float,
+        classes: tuple[int, int],
+    ) -> None:
         self.points_id = points_id
         self.points_ood = points_ood
         self.directions = directions
@@ -59,8 +73,16 @@ class PerturbationDisplay:
 
     @classmethod
     def from_estimator(
-        cls, detector, X_id, X_ood, classes=(0, 1), *, n_perturbed=100, random_state=0, ax=None
-    ):
+        cls,
+        detector: Any,
+        X_id: ArrayLike,
+        X_ood: ArrayLike,
+        classes: tuple[int, int] = (0, 1),
+        *,
+        n_perturbed: int = 100,
+        random_state: int = 0,
+        ax: "Sequence[Axes] | None" = None,
+    ) -> Self:
         """Draw perturbations of the length that a detector uses.
 
         Parameters
@@ -112,7 +134,7 @@ class PerturbationDisplay:
             tuple(chosen),
         ).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Sequence[Axes] | None" = None) -> Self:
         """Draw.
 
         Parameters

@@ -1,21 +1,29 @@
-"""ROC curves of OOD data sets."""
+"""ROC curves of OOD datasets."""
+
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from skweiper.metrics import auroc, check_named, checked_sets, fpr_at_tpr, scores_of
+from skweiper._score_sets import check_named, checked_sets
+from skweiper._typing import NamedSets, Scoring
+from skweiper.metrics import auroc, fpr_at_tpr, scores_of
 from skweiper.plotting.axes import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class OODRocDisplay:
-    """ROC curve of each OOD data set against the ID samples, OOD positive, with FPR@95 marked.
+    """ROC curve of each OOD dataset against the ID samples, OOD positive, with FPR@95 marked.
 
     Parameters
     ----------
     scores_id : array-like of shape (n_id,)
         Higher = more in-distribution.
     scores_ood : dict of str to array-like of shape (n_ood,)
-        Scores of each OOD data set by its name.
+        Scores of each OOD dataset by its name.
 
     Attributes
     ----------
@@ -27,12 +35,14 @@ class OODRocDisplay:
         The points (FPR@95, 0.95), in OpenOOD's convention.
     """
 
-    def __init__(self, scores_id, scores_ood):
+    def __init__(self, scores_id: ArrayLike, scores_ood: NamedSets) -> None:
         self.scores_id = scores_id
         self.scores_ood = scores_ood
 
     @classmethod
-    def from_estimator(cls, detector, X_id, ood, *, ax=None):
+    def from_estimator(
+        cls, detector: Scoring, X_id: ArrayLike, X_ood: NamedSets, *, ax: "Axes | None" = None
+    ) -> Self:
         """Plot the curves of a fitted detector.
 
         Parameters
@@ -40,19 +50,21 @@ class OODRocDisplay:
         detector : estimator
             A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
-        ood : dict of str to array-like of shape (n_ood, n_features)
+        X_ood : dict of str to array-like of shape (n_ood, n_features)
         ax : matplotlib Axes, default=None
 
         Returns
         -------
         OODRocDisplay
         """
-        check_named(ood, "ood")
-        scores = {name: scores_of(detector, X) for name, X in ood.items()}
+        check_named(X_ood, "X_ood")
+        scores = {name: scores_of(detector, X) for name, X in X_ood.items()}
         return cls.from_predictions(scores_of(detector, X_id), scores, ax=ax)
 
     @classmethod
-    def from_predictions(cls, scores_id, scores_ood, *, ax=None):
+    def from_predictions(
+        cls, scores_id: ArrayLike, scores_ood: NamedSets, *, ax: "Axes | None" = None
+    ) -> Self:
         """Plot the curves of scores.
 
         Parameters
@@ -67,7 +79,7 @@ class OODRocDisplay:
         """
         return cls(scores_id, scores_ood).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw.
 
         Parameters
@@ -81,12 +93,13 @@ class OODRocDisplay:
         Raises
         ------
         ValueError
-            Scores that are empty or not finite, or no OOD data set.
+            Scores that are empty or not finite, or no OOD dataset.
         """
         scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
         (self.ax_,) = new_axes(axes=ax)
         self.figure_ = self.ax_.figure
-        self.lines_, self.markers_ = {}, {}
+        self.lines_: dict[str, Any] = {}
+        self.markers_: dict[str, Any] = {}
         for name, scores in scores_ood.items():
             self._draw_curve(name, scores_id, scores)
         self.ax_.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)

@@ -1,20 +1,28 @@
 """Histograms of ID and OOD scores."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
-from skweiper.metrics import check_named, checked_sets, scores_of
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skweiper._score_sets import check_named, checked_sets
+from skweiper._typing import NamedSets, Scoring
+from skweiper.metrics import scores_of
 from skweiper.plotting.axes import innermost, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ScoreDistributionDisplay:
-    """Distribution of the scores of ID samples and of OOD data sets, with the threshold.
+    """Distribution of the scores of ID samples and of OOD datasets, with the threshold.
 
     Parameters
     ----------
     scores_id : array-like of shape (n_id,)
         Higher = more in-distribution.
     scores_ood : dict of str to array-like of shape (n_ood,)
-        Scores of each OOD data set by its name.
+        Scores of each OOD dataset by its name.
     threshold : float, default=None
         Samples below it are called OOD.
 
@@ -23,18 +31,28 @@ class ScoreDistributionDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     histograms_ : dict of str to matplotlib StepPatch
-        Of "ID" and each OOD data set, over the same bins; the area of each is the share of its
+        Of "ID" and each OOD dataset, over the same bins; the area of each is the share of its
         scores within the bins, one unless edges were passed.
     threshold_line_ : matplotlib Line2D or None
     """
 
-    def __init__(self, scores_id, scores_ood, threshold=None):
+    def __init__(
+        self, scores_id: ArrayLike, scores_ood: NamedSets, threshold: float | None = None
+    ) -> None:
         self.scores_id = scores_id
         self.scores_ood = scores_ood
         self.threshold = threshold
 
     @classmethod
-    def from_estimator(cls, detector, X_id, ood, *, bins=60, ax=None):
+    def from_estimator(
+        cls,
+        detector: Scoring,
+        X_id: ArrayLike,
+        X_ood: NamedSets,
+        *,
+        bins: ArrayLike = 60,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Plot the scores of a fitted detector, with its `offset_` as threshold.
 
         Parameters
@@ -42,7 +60,7 @@ class ScoreDistributionDisplay:
         detector : estimator
             A detector, a search over detectors, or a Pipeline that ends in one.
         X_id : array-like of shape (n_id, n_features)
-        ood : dict of str to array-like of shape (n_ood, n_features)
+        X_ood : dict of str to array-like of shape (n_ood, n_features)
         bins : int or array-like of edges, default=60
         ax : matplotlib Axes, default=None
 
@@ -50,15 +68,23 @@ class ScoreDistributionDisplay:
         -------
         ScoreDistributionDisplay
         """
-        check_named(ood, "ood")
-        scores = {name: scores_of(detector, X) for name, X in ood.items()}
+        check_named(X_ood, "X_ood")
+        scores = {name: scores_of(detector, X) for name, X in X_ood.items()}
         threshold = getattr(innermost(detector)[0], "offset_", None)
         return cls.from_predictions(
             scores_of(detector, X_id), scores, threshold=threshold, bins=bins, ax=ax
         )
 
     @classmethod
-    def from_predictions(cls, scores_id, scores_ood, *, threshold=None, bins=60, ax=None):
+    def from_predictions(
+        cls,
+        scores_id: ArrayLike,
+        scores_ood: NamedSets,
+        *,
+        threshold: float | None = None,
+        bins: ArrayLike = 60,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Plot scores.
 
         Parameters
@@ -75,7 +101,7 @@ class ScoreDistributionDisplay:
         """
         return cls(scores_id, scores_ood, threshold).plot(bins=bins, ax=ax)
 
-    def plot(self, *, bins=60, ax=None):
+    def plot(self, *, bins: ArrayLike = 60, ax: "Axes | None" = None) -> Self:
         """Draw.
 
         Parameters
@@ -92,12 +118,12 @@ class ScoreDistributionDisplay:
         Raises
         ------
         ValueError
-            Scores that are empty or not finite, or no OOD data set.
+            Scores that are empty or not finite, or no OOD dataset.
         """
         scores_id, scores_ood = checked_sets(self.scores_id, self.scores_ood)
         if "ID" in scores_ood:
             raise ValueError(
-                "scores_ood has a data set named 'ID', as the ID scores are. Rename it."
+                "scores_ood has a dataset named 'ID', as the ID scores are. Rename it."
             )
         sets = {"ID": scores_id, **scores_ood}
         (self.ax_,) = new_axes(axes=ax)

@@ -1,13 +1,18 @@
 """Profiles and heat maps of cv_results_."""
 
+from collections.abc import Mapping
 from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper.plotting.axes import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LONG_LABEL = 8  # characters; longer ones would run into their neighbours
 MOST_LABELS = 12  # ticks along an axis; of more values every second, third, ... is labelled
@@ -32,11 +37,19 @@ class SweepDisplay:
         The heat map.
     """
 
-    def __init__(self, scores):
+    def __init__(self, scores: Any) -> None:
         self.scores = scores
 
     @classmethod
-    def from_cv_results(cls, cv_results, x, y=None, *, metric="score", ax=None):
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        x: str,
+        y: str | None = None,
+        *,
+        metric: str = "score",
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Plot the results of a search.
 
         Parameters
@@ -76,7 +89,15 @@ class SweepDisplay:
         return cls(_best_scores(searched, cv_results[column])).plot(ax=ax)
 
     @classmethod
-    def from_estimator(cls, search, x, y=None, *, metric="score", ax=None):
+    def from_estimator(
+        cls,
+        search: Any,
+        x: str,
+        y: str | None = None,
+        *,
+        metric: str = "score",
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Plot a fitted search, see `from_cv_results`.
 
         Parameters
@@ -104,7 +125,7 @@ class SweepDisplay:
             )
         return cls.from_cv_results(search.cv_results_, x, y, metric=metric, ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw.
 
         Parameters

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from skweiper import WeiPerDetector, detectors
+from skweiper import WeiPerDetector, all_detectors
 from skweiper.baselines import DICEDetector, LogitDetector, SHEDetector, dice_weight
 from skweiper.scores import LOGIT_SCORES
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
@@ -42,7 +42,7 @@ def test_react_before_weiper(problem, method):
 def test_shapers_stand_before_every_detector(problem, shaper):
     X, weight, bias = problem
     y = (X @ weight.T + bias).argmax(axis=1)
-    for entry in detectors():
+    for entry in all_detectors():
         head = {"weight": weight, "bias": bias} if entry.needs_head else {}
         scores = make_pipeline(shaper, entry.estimator(**head)).fit(X, y).score_samples(X)
         assert scores.shape == (150,) and np.isfinite(scores).all()

@@ -1,8 +1,10 @@
 """The WeiPer space as a transformer: features to perturbed logits."""
 
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
@@ -16,10 +18,13 @@ from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
 from skweiper._support.rows import FeatureRows, checked_rows, row_slices
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
+from skweiper._typing import Projection, Seed
 from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.perturbation import FLOAT32_BYTES, PROJECTIONS, Perturbation
 from skweiper.base import Estimator
 from skweiper.head import check_head
+
+__all__ = ["WeiPerTransformer"]
 
 CHUNK_ROWS = 128
 
@@ -74,14 +79,14 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
 
     def __init__(
         self,
-        weight=None,
-        bias=None,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
         *,
-        projection="implicit",
-        n_repeats=100,
-        delta=2.0,
-        random_state=None,
-    ):
+        projection: Projection = "implicit",
+        n_repeats: int = 100,
+        delta: float = 2.0,
+        random_state: Seed = None,
+    ) -> None:
         self.weight = weight
         self.bias = bias
         self.projection = projection
@@ -89,7 +94,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         self.delta = delta
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check the head against X and draw the perturbations' seed.
 
         Parameters
@@ -116,7 +121,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         )
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Any:
         """Perturbed logits of each sample.
 
         Parameters
