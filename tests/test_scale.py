@@ -14,13 +14,13 @@ SCALES = [2.0**-100, 2.0**-76, 2.0**63, 2.0**100]  # squares leave single precis
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
-@pytest.mark.parametrize("score", ["kld", "msp"])
+@pytest.mark.parametrize("method", ["kld", "msp"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_the_perturbation_keeps_its_length_at_any_scale(engine, score, scale, small):
+def test_the_perturbation_keeps_its_length_at_any_scale(engine, method, scale, small):
     if engine == "numba":
         pytest.importorskip("numba")
     X, weight = small["X"], small["weight"]
-    options = {"score": score, "engine": engine, "n_repeats": 20, "random_state": 0}
+    options = {"method": method, "engine": engine, "n_repeats": 20, "random_state": 0}
     expected = WeiPerDetector(weight, small["bias"], **options).fit(X).score_samples(X)
     X = (X * scale).astype(np.float32)
     found = WeiPerDetector(weight / scale, small["bias"], **options).fit(X).score_samples(X)
