@@ -104,6 +104,11 @@ class BaseDetector(OutlierMixin, Estimator):
         """Whether `fit` learns from the classes in y, not only which rows to leave out."""
         return False
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self._reads_classes
+        return tags
+
     def score_samples(self, X):
         """Score of each sample, higher = more in-distribution.
 

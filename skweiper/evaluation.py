@@ -1,10 +1,11 @@
 """Several detectors side by side on the same data, with their times."""
 
+import warnings
 from numbers import Integral
 from time import perf_counter
 
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from skweiper.metrics import check_report_options, ood_report, scores_of, scores_of_shifted
 
@@ -34,6 +35,38 @@ def _scored(detector, X_id, ood, covariate_shifted):
     }
     scores["scores_covariate_shifted"] = scores_of_shifted(detector, covariate_shifted)
     return scores, perf_counter() - start
+
+
+def _needs_labels(detector):
+    """Whether a detector, or the last one inside of pipelines and searches, needs y to fit."""
+    if hasattr(detector, "steps"):
+        return _needs_labels(detector.steps[-1][1])
+    inner = getattr(detector, "estimator", None)
+    if isinstance(inner, BaseEstimator) and isinstance(detector, MetaEstimatorMixin):
+        return _needs_labels(inner)
+    tags = detector.__sklearn_tags__() if hasattr(detector, "__sklearn_tags__") else None
+    return tags is not None and tags.target_tags.required
+
+
+def _fittable(detectors, y_train):
+    """The detectors that can be fitted; those that need labels are left out where there are none.
+
+    Raises
+    ------
+    ValueError
+        None is left.
+    """
+    needy = [name for name in detectors if y_train is None and _needs_labels(detectors[name])]
+    if len(needy) == len(detectors):
+        raise ValueError(f"{needy} learn from the class of each training row. Pass y_train.")
+    if needy:
+        warnings.warn(
+            f"{needy} learn from the class of each training row and are left out, since y_train is "
+            "None. Pass y_train.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return {name: detector for name, detector in detectors.items() if name not in needy}
 
 
 def _check_compared(detectors, seeds):
@@ -112,13 +145,18 @@ def compare(
         `detector`, `seed` (missing where none was set), `fit_seconds` and `score_seconds` (wall
         time; of scoring, all samples of all sets together).
 
+    Warns
+    -----
+    UserWarning
+        A detector that needs labels is left out, since `y_train` is None.
+
     Raises
     ------
     TypeError
         A detector is no estimator, or has no `score_samples`.
     ValueError
-        No detector, no seed, or as `skweiper.metrics.ood_report`; options are checked before
-        anything is fitted.
+        No detector, none that can be fitted without `y_train`, no seed, or as
+        `skweiper.metrics.ood_report`; options are checked before anything is fitted.
 
     Examples
     --------
@@ -137,6 +175,7 @@ def compare(
     """
     seeds = _check_compared(detectors, seeds)
     check_report_options(ood, groups, n_boot, confidence)
+    detectors = _fittable(detectors, y_train)
     reports = []
     for name, detector in detectors.items():
         for fit_seed in seeds if _seeds_of(detector) else [None]:
