@@ -1,6 +1,7 @@
 """What all detectors of this library share: labels of known outliers, scores, threshold, labels."""
 
 import warnings
+from contextlib import contextmanager
 from numbers import Real
 from typing import Self
 
@@ -26,8 +27,44 @@ from skweiper.version import __version__
 __all__ = ["BaseDetector", "Estimator", "check_scores"]
 
 
+ACT_AT_ONCE = {"device", "engine", "verbose", "n_jobs"}
+"""Parameters that say where and how to compute, not what."""
+ONLY_FOR_FIT = {"weight", "bias", "random_state", "estimator", "param_grid"}
+"""Parameters that a fitted estimator holds in a form of its own, or has no more use for."""
+
+
 class Estimator(BaseEstimator):
-    """Base class of all estimators of this library: how they are shown, and how they are saved."""
+    """Base class of all estimators of this library: how they are fitted, shown and saved."""
+
+    @contextmanager
+    def _fitting(self):
+        """Context of a fit: all of it is kept, with the parameters that it used, or nothing.
+
+        A fit that fails or is interrupted leaves the former one whole.
+        """
+        before = dict(vars(self))
+        try:
+            yield
+            parameters = self.get_params(deep=False)
+            self._fitted_parameters = {
+                name: value
+                for name, value in parameters.items()
+                if name not in ACT_AT_ONCE | ONLY_FOR_FIT
+            }
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _as_fitted(self):
+        """This estimator, or one like it with the parameters of its fit where they were changed."""
+        fitted = getattr(self, "_fitted_parameters", {})
+        changed = {name: v for name, v in fitted.items() if getattr(self, name) is not v}
+        if not changed:
+            return self
+        view = object.__new__(type(self))
+        vars(view).update(vars(self) | changed)
+        return view
 
     def __repr__(self):
         return estimator_repr(self)
@@ -92,6 +129,11 @@ class BaseDetector(OutlierMixin, Estimator):
         ValueError
             Bad values or shapes, a hyperparameter out of range, or no inlier in `y`.
         """
+        with self._fitting():
+            self._fit_whole(X, y)
+        return self
+
+    def _fit_whole(self, X, y):
         self._validate_params()
         X = check_feature_matrix(X, type(self).__name__)
         mask = inlier_rows(X, y, are_classes=self._reads_classes)
@@ -106,12 +148,16 @@ class BaseDetector(OutlierMixin, Estimator):
         self._training_offset = self.offset_
         # Calibration scores of an earlier fit say nothing about this one.
         self.__dict__.pop("conformal_scores_", None)
-        return self
 
     @property
     def _reads_classes(self):
         """Whether `fit` learns from the classes in y, not only which rows to leave out."""
         return False
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self._reads_classes
+        return tags
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score of each sample, higher = more in-distribution.
@@ -129,6 +175,9 @@ class BaseDetector(OutlierMixin, Estimator):
         ValueError
             Bad values or shapes, or values so large that a score overflows.
         """
+        fitted = self._as_fitted()
+        if fitted is not self:
+            return fitted.score_samples(X)
         scores = self._score(checked_rows(self, X))
         check_scores(scores)
         return scores

@@ -1,5 +1,6 @@
 """Reports of detectors on ID samples and OOD datasets, and of several side by side."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from time import perf_counter
@@ -7,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from skweiper._report import check_report_options, ood_report
 from skweiper._score_sets import is_dict
@@ -120,6 +121,38 @@ def _scored(detector, X_id, X_ood, covariate_shifted):
     return scores, perf_counter() - start
 
 
+def _needs_labels(detector):
+    """Whether a detector, or the last one inside of pipelines and searches, needs y to fit."""
+    if hasattr(detector, "steps"):
+        return _needs_labels(detector.steps[-1][1])
+    inner = getattr(detector, "estimator", None)
+    if isinstance(inner, BaseEstimator) and isinstance(detector, MetaEstimatorMixin):
+        return _needs_labels(inner)
+    tags = detector.__sklearn_tags__() if hasattr(detector, "__sklearn_tags__") else None
+    return tags is not None and tags.target_tags.required
+
+
+def _fittable(detectors, y_train):
+    """The detectors that can be fitted; those that need labels are left out where there are none.
+
+    Raises
+    ------
+    ValueError
+        None is left.
+    """
+    needy = [name for name in detectors if y_train is None and _needs_labels(detectors[name])]
+    if len(needy) == len(detectors):
+        raise ValueError(f"{needy} learn from the class of each training row. Pass y_train.")
+    if needy:
+        warnings.warn(
+            f"{needy} learn from the class of each training row and are left out, since y_train is "
+            "None. Pass y_train.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return {name: detector for name, detector in detectors.items() if name not in needy}
+
+
 def _check_compared(detectors, seeds):
     """The seeds as a list, [None] where none are given."""
     if not hasattr(detectors, "items") or not detectors:
@@ -196,12 +229,18 @@ def compare(
         (missing where none was set), `fit_seconds` and `score_seconds` (wall time; of scoring, all
         samples of all sets together).
 
+    Warns
+    -----
+    UserWarning
+        A detector that needs labels is left out, since `y_train` is None.
+
     Raises
     ------
     TypeError
         A detector is no estimator, or has no `score_samples`.
     ValueError
-        No detector, no seed, or as `ood_report`; options are checked before anything is fitted.
+        No detector, none that can be fitted without `y_train`, no seed, or as `ood_report`;
+        options are checked before anything is fitted.
 
     Examples
     --------
@@ -220,6 +259,7 @@ def compare(
     """
     seeds = _check_compared(detectors, seeds)
     check_report_options(X_ood, groups, n_boot, confidence)
+    detectors = _fittable(detectors, y_train)
     reports = []
     for name, detector in detectors.items():
         for fit_seed in seeds if _seeds_of(detector) else [None]:

@@ -100,12 +100,13 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         self : object
             Fitted transformer.
         """
-        self._validate_params()
-        X = check_feature_matrix(X, type(self).__name__)
-        mask = inlier_rows(X, y)
-        check_width_and_names(self, X, reset=True)
-        rows = FeatureRows.where(X, mask)
-        self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
+        with self._fitting():
+            self._validate_params()
+            X = check_feature_matrix(X, type(self).__name__)
+            mask = inlier_rows(X, y)
+            check_width_and_names(self, X, reset=True)
+            rows = FeatureRows.where(X, mask)
+            self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
         return self
 
     def transform(self, X: ArrayLike) -> Any:
@@ -120,6 +121,9 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         ndarray of shape (n_samples, n_features)
             float64 where X is, else float32.
         """
+        fitted = self._as_fitted()
+        if fitted is not self:
+            return fitted.transform(X)
         rows = checked_rows(self, X)
         dtype = _result_dtype(rows.X)
         shaped = np.empty(rows.X.shape, dtype=dtype)

@@ -108,17 +108,18 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         -------
         self : object
         """
-        self._validate_params()
-        X = check_feature_matrix(X, type(self).__name__)
-        check_width_and_names(self, X, reset=True)
-        rows = FeatureRows(X)
-        for chunk in row_slices(len(rows), CHUNK_ROWS):
-            rows.load(chunk)
-        self.head_ = check_head(self.weight, self.bias, rows.n_features)
-        random_state = check_random_state(self.random_state)
-        self.perturbation_ = Perturbation.draw(
-            self.head_, self.projection, self.delta, self.n_repeats, random_state
-        )
+        with self._fitting():
+            self._validate_params()
+            X = check_feature_matrix(X, type(self).__name__)
+            check_width_and_names(self, X, reset=True)
+            rows = FeatureRows(X)
+            for chunk in row_slices(len(rows), CHUNK_ROWS):
+                rows.load(chunk)
+            self.head_ = check_head(self.weight, self.bias, rows.n_features)
+            random_state = check_random_state(self.random_state)
+            self.perturbation_ = Perturbation.draw(
+                self.head_, self.projection, self.delta, self.n_repeats, random_state
+            )
         return self
 
     def transform(self, X: ArrayLike) -> Any:

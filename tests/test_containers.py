@@ -163,16 +163,16 @@ class Stored:
 
 @pytest.mark.parametrize("every", [2, 50])
 def test_a_data_set_on_disk_is_read_slice_by_slice(every, estimators):
-    X = np.random.RandomState(0).normal(size=(4000, 12)).astype(np.float16)
-    y = np.where(np.arange(4000) % every, -1, 1)
-    with config_context(working_memory=0.5):
+    X = np.random.RandomState(0).normal(size=(1000, 12)).astype(np.float16)
+    y = np.where(np.arange(1000) % every, -1, 1)
+    with config_context(working_memory=0.1):
         for estimator in [*estimators, ReAct()]:
             score = "transform" if isinstance(estimator, ReAct) else "score_samples"
             stored = Stored(X)
             expected = getattr(clone(estimator).fit(X, y), score)(X)
             found = getattr(clone(estimator).fit(stored, y), score)(stored)
             np.testing.assert_array_equal(found, expected)
-            assert max(stored.reads) < 4000
+            assert max(stored.reads) < 1000
 
 
 def test_rows_of_a_data_set_in_any_order(small):

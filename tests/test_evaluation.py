@@ -9,6 +9,12 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skweiper.baselines import (
+    KNNDetector,
+    MahalanobisDetector,
+    OpenMaxDetector,
+    TemperatureScalingDetector,
+)
 from skweiper.evaluation import compare, evaluate
 from skweiper.metrics import auroc
 from skweiper.model_selection import InlierOnly
@@ -122,3 +128,23 @@ def test_what_is_no_detector_is_named():
         compare({"a": IsolationForest}, X, X, {"ood": X})
     with pytest.raises(TypeError, match=r"detectors\['a'\] must be an estimator, got 'knn'"):
         compare({"a": "knn"}, X, X, {"ood": X})
+
+
+LEARNERS = {
+    "t": TemperatureScalingDetector(),
+    "m": MahalanobisDetector(labels="y"),
+    "pipeline": make_pipeline(StandardScaler(), TemperatureScalingDetector()),
+    "wrapped": InlierOnly(OpenMaxDetector(labels="y")),
+}
+
+
+def test_a_detector_that_needs_labels_is_left_out_without_them():
+    X = np.random.RandomState(0).normal(size=(40, 4))
+    detectors = {"k": KNNDetector(), **LEARNERS, "given": TemperatureScalingDetector(temperature=2)}
+    with pytest.warns(UserWarning, match=r"\['t', 'm', 'pipeline', 'wrapped'\] .*y_train"):
+        table = compare(detectors, X, X, {"far": X + 3})
+    assert table.detector.unique().tolist() == ["k", "given"]
+    with pytest.raises(ValueError, match="Pass y_train"):
+        compare(LEARNERS, X, X, {"far": X + 3})
+    table = compare(LEARNERS, X, X, {"far": X + 3}, y_train=np.arange(40) % 4)
+    assert table.detector.unique().tolist() == list(LEARNERS)

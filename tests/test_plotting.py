@@ -94,6 +94,15 @@ def test_roc_of_an_estimator_is_that_of_its_scores(data, detector):
     assert np.array_equal(found.lines_["oos"].get_xydata(), expected.lines_["oos"].get_xydata())
 
 
+@pytest.mark.parametrize(
+    ("unperturbed", "said"), [(0.5, "30.0 points less"), (0.2, "no gain"), (0.1, "no gain")]
+)
+def test_a_perturbation_without_a_gain_is_said_to_have_none(unperturbed, said):
+    points, directions = np.random.RandomState(0).normal(size=(2, 5, 2))
+    display = PerturbationDisplay(points, points, directions, np.full(5, 0.2), unperturbed, (0, 1))
+    assert display.plot().chosen_.get_label() == f"the median one: FPR@95 20.0%, {said}"
+
+
 def test_density_draws_training_and_smoothed_sample(data, detector):
     display = DensityDisplay.from_estimator(detector, data.test[:2], ["one", "two"])
     densities = detector.densities(data.test[:2])

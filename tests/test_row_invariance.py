@@ -24,7 +24,7 @@ METHODS = ["kld", *LOGIT_SCORES]
 
 
 def named(case):
-    return " ".join(str(part) for part in case) if isinstance(case, tuple) else str(case)
+    return " ".join(getattr(part, "__name__", str(part)) for part in case)
 
 
 @pytest.fixture(scope="module")

@@ -392,3 +392,20 @@ def test_little_memory_takes_more_passes_and_changes_no_result(data, labelled, s
     assert little.n_passes_ > 1
     scores = [one.cv_results_["mean_test_score"] for one in (plenty, little)]
     np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([], "cv yields no split"),
+        ([([], [0])], r"training fold of split 0 holds no ID row \(of 0 rows\)"),
+        ([([0, 1], [])], "test fold of split 0 is empty"),
+        ([([0, 1], [2]), ([0, 1], [2, 99])], "test fold of split 1 .* values from 2 to 99"),
+        ([([0.5], [1])], "row numbers of the 40 rows .* dtype float64"),
+        ([([True] * 3, [1])], r"training fold of split 0 of shape \(3,\) and dtype bool"),
+    ],
+)
+def test_splits_that_cannot_be_used_are_named(cv, message):
+    X, y = np.random.RandomState(0).normal(size=(40, 4)), np.repeat([1, -1], 20)
+    with pytest.raises(ValueError, match=message):
+        WeiPerDetectorCV(param_grid={"n_repeats": [2]}, cv=cv).fit(X, y)

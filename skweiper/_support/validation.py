@@ -85,7 +85,7 @@ def check_feature_matrix(X, estimator_name="this estimator"):
         )
     if isinstance(X, np.memmap) and X.dtype == object:
         raise TypeError("X is a memory map of Python objects; save plain numbers instead.")
-    if not (_is_plain_numeric(X) or _is_numeric_frame(X)):
+    if not (_is_plain_numeric(X) or _is_numeric_frame(X)) or is_device_array(X):
         X = _opened(X)
     if is_device_array(X):
         _check_on_device(X)

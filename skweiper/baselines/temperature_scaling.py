@@ -124,8 +124,3 @@ class TemperatureScalingDetector(HeadDetector):
 
     def _score_features(self, features):
         return msp(self.head_.logits(features) / self.temperature_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = self.temperature is None
-        return tags

@@ -80,16 +80,17 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         -------
         self : object
         """
-        self._validate_params()
-        mask = inlier_rows(X, y)
-        if mask is not None:
-            rows = np.flatnonzero(mask)
-            X, y = _safe_indexing(X, rows), _safe_indexing(np.asarray(y), rows)
-        self.estimator_ = clone(self.estimator)
-        if y is None:
-            self.estimator_.fit(X)
-        else:
-            self.estimator_.fit(X, y)
+        with self._fitting():
+            self._validate_params()
+            mask = inlier_rows(X, y)
+            if mask is not None:
+                rows = np.flatnonzero(mask)
+                X, y = _safe_indexing(X, rows), _safe_indexing(np.asarray(y), rows)
+            self.estimator_ = clone(self.estimator)
+            if y is None:
+                self.estimator_.fit(X)
+            else:
+                self.estimator_.fit(X, y)
         return self
 
     @available_if(_estimator_has("decision_function"))

@@ -182,6 +182,11 @@ class WeiPerDetectorCV(BaseDetector):
             A test fold holds only ID or only OOD rows, so AUROC compares no candidates. (A
             UserWarning.)
         """
+        with self._fitting():
+            self._search(X, y, groups)
+        return self
+
+    def _search(self, X, y, groups):
         self._validate_params()
         self._scorer()  # an unknown name is told before the sweep
         X = check_feature_matrix(X, type(self).__name__)
@@ -196,7 +201,6 @@ class WeiPerDetectorCV(BaseDetector):
         self._choose()
         if self.refit:
             self.best_estimator_ = clone(template).set_params(**self.best_params_).fit(X, y)
-        return self
 
     def _template(self):
         return WeiPerDetector(
@@ -360,19 +364,46 @@ def _signed_labels(X, y):
 
 def _checked_splits(splits, y):
     """Row numbers of every split; boolean masks are read as such."""
-    splits = [tuple(map(_row_numbers, split)) for split in splits]
-    for number, (train, _) in enumerate(splits):
+    splits = [
+        tuple(
+            _row_numbers(rows, f"the {fold} fold of split {number}", len(y))
+            for fold, rows in zip(("training", "test"), split, strict=True)
+        )
+        for number, split in enumerate(splits)
+    ]
+    if not splits:
+        raise ValueError(
+            "cv yields no split, so nothing could be compared. Pass a number of folds, a splitter, "
+            "or at least one pair (train, test) of row numbers."
+        )
+    for number, (train, test) in enumerate(splits):
         if not (y[train] == 1).any():
             raise ValueError(
                 f"The training fold of split {number} holds no ID row (of {len(train)} rows), so "
                 "there is nothing to fit on. Split so that every training fold has ID rows."
             )
+        if len(test) == 0:
+            raise ValueError(
+                f"The test fold of split {number} is empty, so nothing could be compared on it. "
+                "Split so that every test fold has ID and OOD rows."
+            )
     return splits
 
 
-def _row_numbers(rows):
+def _row_numbers(rows, name, n_samples):
     rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
+    if rows.dtype == bool and rows.shape == (n_samples,):
+        return np.flatnonzero(rows)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.intp)
+    is_number = rows.ndim == 1 and rows.dtype.kind in "iu"
+    if not is_number or rows.min() < -n_samples or rows.max() >= n_samples:
+        raise ValueError(
+            f"cv must yield row numbers of the {n_samples} rows of X, got {name} of shape "
+            f"{rows.shape} and dtype {rows.dtype}"
+            + (f" with values from {rows.min()} to {rows.max()}." if is_number else ".")
+        )
+    return rows
 
 
 def _checked_index(index, results):

@@ -156,6 +156,12 @@ class PerturbationDisplay:
         """Position of the perturbed projection of median FPR."""
         return np.argsort(self.fprs, kind="stable")[len(self.fprs) // 2]
 
+    @property
+    def _gain(self):
+        """How far the median perturbed projection is below the unperturbed one, as text."""
+        gain = self.fpr_unperturbed - self.fprs[self._median]
+        return f"{100 * gain:.1f} points less" if gain > 0 else "no gain"
+
     def _rays(self):
         """Both ends of each direction, from the mean OOD sample on, (n_perturbed, 2, 2)."""
         start = self.points_ood.mean(axis=0)
@@ -171,7 +177,7 @@ class PerturbationDisplay:
         rays = self._rays()
         self.cone_ = [axes.plot(*ray, color="grey", linewidth=0.6, alpha=0.4)[0] for ray in rays]
         self.cone_[0].set_label("perturbed projections")
-        label = f"the median one: FPR@95 {self.fprs[self._median]:.1%}"
+        label = f"the median one: FPR@95 {self.fprs[self._median]:.1%}, {self._gain}"
         (self.chosen_,) = axes.plot(*rays[self._median], color="C3", zorder=4, label=label)
         axes.set(
             xlabel=f"logit of class {self.classes[0]}", ylabel=f"logit of class {self.classes[1]}"
