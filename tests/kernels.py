@@ -31,12 +31,12 @@ CORE_TYPES = {  # as asked for, and the names under which OpenBLAS may report it
 SHORT_CORE_TYPES = ("Prescott", "Haswell", "SkylakeX")
 TESTS = [
     "tests/test_row_invariance.py",
-    "tests/test_row_products.py",
-    "tests/test_engines.py",
-    "tests/test_golden_weiper.py",
+    "tests/_support/test_row_products.py",
+    "tests/_weiper/test_engines.py",
+    "tests/_weiper/test_golden_weiper.py",
     "tests/baselines/test_parity.py",
     "tests/baselines/test_parity_full.py",
-    "tests/test_weiper_cv.py",
+    "tests/model_selection/test_weiper_cv.py",
     "tests/test_sklearn.py",
     "tests/baselines/test_estimators.py",
 ]

@@ -36,7 +36,7 @@ def imported(path):
     inside = {
         node
         for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
+        if isinstance(function, ast.FunctionDef) or is_for_types(function)
         for node in ast.walk(function)
     }
     for node in ast.walk(tree):
@@ -49,6 +49,11 @@ def imported(path):
         else:
             continue
         yield from ((name, node in inside) for name in names)
+
+
+def is_for_types(node):
+    """Whether a block is read by type checkers only."""
+    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
 
 
 def room_of(path, folder):

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 import skweiper
 from skweiper import all_detectors, baselines
 from skweiper.base import BaseDetector
-from skweiper.baselines.base import ClassDetector, HeadDetector, PeerDetector
+from skweiper.baselines.base import ClassDetector, HeadDetector, MembersDetector, PeerDetector
 
 ENTRIES = all_detectors()
 
@@ -40,7 +40,7 @@ def test_every_detector_that_a_module_of_baselines_defines_is_registered():
         for value in vars(import_module(info.name)).values()
         if inspect.isclass(value) and issubclass(value, BaseDetector)
     }
-    abstract = {BaseDetector, PeerDetector, HeadDetector, ClassDetector}
+    abstract = {BaseDetector, PeerDetector, HeadDetector, ClassDetector, MembersDetector}
     registered = {entry.estimator for entry in ENTRIES}
     assert defined - abstract == registered - {skweiper.WeiPerDetector}
 

@@ -109,7 +109,7 @@ def test_inlier_only_has_no_score_around_a_transformer():
 def test_one_kind_of_rows_has_no_auroc(labelled):
     X, y = labelled
     detector = WeiPerDetector(n_repeats=2).fit(X)
-    with pytest.warns(UserWarning, match="Only one class"):
+    with pytest.warns(UserWarning, match="y holds no -1"):
         assert np.isnan(detector.score(X[:10], y[:10]))
 
 

@@ -102,7 +102,7 @@ class TemperatureScalingDetector(HeadDetector):
                 "the head classifies (nearly) every row correctly, and the scores of most samples "
                 "are 1. Fit on held-out rows, or set temperature.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _checked_classes(self, labels):

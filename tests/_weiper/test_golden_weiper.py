@@ -17,7 +17,7 @@ SETS = ("cifar10", "cifar100", "imagenet_resnet50", "unit")
 
 @pytest.fixture(scope="module")
 def golden():
-    path = Path(__file__).parent / "data" / "golden_weiper_clinc150.npz"
+    path = Path(__file__).parents[1] / "data" / "golden_weiper_clinc150.npz"
     return dict(np.load(path, allow_pickle=False))
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from skweiper._support import notice
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 FIT_AND_SCORE = """
 import json, sys, warnings

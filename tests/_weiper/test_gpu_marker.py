@@ -27,11 +27,11 @@ CUPY_MODULES = {
 
 def outcome(cupy, folder):
     """The last line of a pytest run of one marked and one unmarked test, with that CuPy."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), folder)
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs a GPU\n")
     (folder / "test_tiny.py").write_text(A_TEST_FILE)
     (folder / "cupy.py").write_text(CUPY_MODULES[cupy])
-    paths = [str(folder), str(Path(__file__).parents[1])]
+    paths = [str(folder), str(Path(__file__).parents[2])]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_tiny.py"],
         cwd=folder,

@@ -39,7 +39,7 @@ def score_elsewhere(detector, X, folder):
     paths = [str(folder / name) for name in ("model.joblib", "X.npy", "scores.npy")]
     joblib.dump(detector, paths[0])
     np.save(paths[1], X)
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([sys.executable, "-c", LOAD_AND_SCORE, *paths], check=True, env=env)
     return np.load(paths[2])
 
