@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadscope
 
 # One process per BLAS kernel that this processor can run, and one for numba's generic target;
 # KERNELS=--short takes fewer of them and fewer tests.
