@@ -55,8 +55,9 @@ class Tile(NamedTuple):
     def _padded(self, rows):
         if self.margin == 0 and len(rows) == self.n_rows:
             return rows
-        padded = np.zeros((self.n_rows + 2 * self.margin, rows.shape[1]), rows.dtype)
-        padded[self.margin : self.margin + len(rows)] = rows
+        padded = np.empty((self.n_rows + 2 * self.margin, rows.shape[1]), rows.dtype)
+        last = self.margin + len(rows)
+        padded[: self.margin], padded[self.margin : last], padded[last:] = 0, rows, 0
         return padded
 
 

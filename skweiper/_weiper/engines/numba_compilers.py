@@ -10,7 +10,7 @@ from skweiper._weiper.engines.numba_cache import let_cache
 
 
 def _compiler(**liberties):
-    compile_kernel = numba.njit(nogil=True, error_model="numpy", **liberties)
+    compile_kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **liberties)
     return lambda function: let_cache(compile_kernel(function))
 
 
