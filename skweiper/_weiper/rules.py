@@ -4,6 +4,7 @@ A rule is made of hyperparameters. Fitting it gives a learnt rule, which scores 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +92,7 @@ class LearntKLD:
     ranges: Ranges
     training: Densities
 
-    @property
+    @cached_property
     def request(self):
         """What to measure of the rows to score."""
         return self.rule.request(self.ranges)
