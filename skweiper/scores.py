@@ -177,8 +177,17 @@ def logit_score(score: LogitMethod) -> LogitScore:
     return partial(_checked_score, score) if callable(score) else LOGIT_SCORES[score]
 
 
+def _read_only(logits):
+    """Logits that a callable cannot write to: other scores are computed from the same ones."""
+    if not isinstance(logits, np.ndarray):  # CuPy's arrays can always be written to
+        return logits
+    view = logits.view()
+    view.flags.writeable = False
+    return view
+
+
 def _checked_score(score, logits):
-    values = score(logits)
+    values = score(_read_only(logits))
     expected, shape = logits.shape[:-1], getattr(values, "shape", None)
     if shape != expected:
         got = type(values).__name__ if shape is None else f"shape {shape}"

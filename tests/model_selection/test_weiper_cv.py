@@ -409,3 +409,17 @@ def test_splits_that_cannot_be_used_are_named(cv, message):
     X, y = np.random.RandomState(0).normal(size=(40, 4)), np.repeat([1, -1], 20)
     with pytest.raises(ValueError, match=message):
         WeiPerDetectorCV(param_grid={"n_repeats": [2]}, cv=cv).fit(X, y)
+
+
+def test_a_callable_that_writes_to_its_logits_is_refused(clinc150):
+    def greedy(logits):
+        logits -= logits.max(axis=-1, keepdims=True)
+        return logits.sum(axis=-1)
+
+    X = np.concatenate([clinc150.test[:40], clinc150.test_oos[:20]])
+    y = np.repeat([1, -1], [40, 20])
+    grid = {"method": [greedy, "energy"], "n_repeats": [2]}
+    folds = StratifiedKFold(2)
+    search = WeiPerDetectorCV(clinc150.weight, clinc150.bias, param_grid=grid, cv=folds)
+    with pytest.raises(ValueError, match="read-only"):
+        search.fit(X, y)
