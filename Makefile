@@ -39,7 +39,7 @@ test-kernels: $(VENV)/.installed
 	$(BIN)/python -m tests.kernels $(KERNELS)
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest
+	$(OLDEST)/bin/python -m pytest --numprocesses=auto --dist=loadscope
 
 test-gpu: $(VENV)/.installed-$(GPU_EXTRA)
 	$(BIN)/python -m pytest -m gpu
