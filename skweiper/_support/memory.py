@@ -89,10 +89,10 @@ def host_shares(perturbation_bytes):
     -------
     HostShares
     """
-    taken = perturbation_bytes
-    if not fits_host(perturbation_bytes):
-        taken = memory_budget(N_STREAMED_BLOCKS * STREAMED_BLOCK)
-    spare = memory_budget() - taken
+    budget, taken = memory_budget(), perturbation_bytes
+    if taken > int(KEPT_PERTURBATION * budget):
+        taken = int(N_STREAMED_BLOCKS * STREAMED_BLOCK * budget)
+    spare = budget - taken
     return HostShares(taken, *(int(share * spare) for share in (CHUNKS, TILES, SUMS, SAMPLE)))
 
 

@@ -32,8 +32,12 @@ class Execution:
     @property
     def engine(self):
         """The engine, its tiles within what this call may use of the memory."""
+        return self.engine_within(self.plan())
+
+    def engine_within(self, plan):
+        """The engine, its tiles within what a plan's threads may use of the memory."""
         n_bytes, engine = self.perturbation.nbytes, self.first_engine
-        return engine.within(engine.tile_bytes_per_thread(n_bytes, self.plan().n_threads))
+        return engine.within(engine.tile_bytes_per_thread(n_bytes, plan.n_threads))
 
     def plan(self):
         """How much of a pass may be in memory at once, as the memory is now."""
@@ -69,7 +73,7 @@ class Execution:
         block = self.whole_block()
         return self.streamed_blocks() if block is None else [block]
 
-    def parts(self, n_rows, n_bins=0, most=CHUNK_ROWS):
+    def parts(self, n_rows, n_bins=0, most=CHUNK_ROWS, plan=None):
         """Slices of rows whose chunks, one per thread, fit their share of the memory."""
         head, projection = self.perturbation.head, self.perturbation.projection
         if n_rows <= FEW_ROWS and projection != "implicit":
@@ -80,13 +84,13 @@ class Execution:
             + BYTES_PER_BIN * n_bins
         )
         n_logits = self.perturbation.n_logits
-        engine, plan = self.first_engine, self.plan()
+        engine, plan = self.first_engine, plan or self.plan()
         return row_slices(n_rows, engine.chunk_rows(plan, n_rows, bytes_per_row, n_logits, most))
 
-    def map(self, work, items):
+    def map(self, work, items, plan=None):
         """`work(item)` for every item, in order, by threads or streams."""
-        engine = self.first_engine
-        done = engine.map(work, items, self.plan().n_threads)
+        engine, plan = self.first_engine, plan or self.plan()
+        done = engine.map(work, items, plan.n_threads)
         return self._until_lost(done) if engine.device_errors else done
 
     def _until_lost(self, done):

@@ -127,11 +127,12 @@ def over_chunks(rows, execution, request, keep, known=None, verbose=0, descripti
     -------
     iterator
     """
-    parts, block = execution.parts(len(rows), request.n_bins), execution.whole_block()
+    plan, block = execution.plan(), execution.whole_block()
     if block is None:
         return over_blocks(rows, execution, request, keep, verbose, description)
-    on = Pass(rows, execution.engine, block, known)
-    done = execution.map(partial(measure_chunk, on, request, keep), parts)
+    parts = execution.parts(len(rows), request.n_bins, plan=plan)
+    on = Pass(rows, execution.engine_within(plan), block, known)
+    done = execution.map(partial(measure_chunk, on, request, keep), parts, plan)
     return chain.from_iterable(track(done, len(parts), description, verbose))
 
 

@@ -4,6 +4,8 @@ The loops are in `numba_kernels`; the rows are spread over threads by `map_in_or
 threads are not used: its default layer must not be entered from two threads at once.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from skweiper._support.row_products import FEW_AT_ONCE, products_of_few
@@ -38,7 +40,7 @@ class NumbaEngine(NumpyEngine):
         return block
 
     def histogram(self, values, bins):
-        limits, sizes = _bins_table([bins])
+        limits, sizes = _bins_table((bins,))
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
         count_rows(counts, values, limits, sizes)
         return counts
@@ -55,7 +57,7 @@ class NumbaEngine(NumpyEngine):
         score_sums = np.zeros((len(scores), n_samples)) if so_far is None else so_far.copy()
         if not isinstance(block, ImplicitBlock) and n_samples < FEW_AT_ONCE:
             return self._measure_padded(features, block, logit_bins, scores, score_sums)
-        limits, sizes = _bins_table(logit_bins)
+        limits, sizes = _bins_table(tuple(logit_bins))
         counts = np.zeros((n_samples, sizes.sum()), np.int32)
         is_msp = np.array([isinstance(score, str) and score == "msp" for score in scores], bool)
         others = [score for score, fused in zip(scores, is_msp, strict=True) if not fused]
@@ -121,6 +123,7 @@ def implicit_kernel(offsets):
     return measure_over_repeats, np.ascontiguousarray(offsets.T)
 
 
+@lru_cache(maxsize=64)
 def _bins_table(logit_bins):
     """Limits in single precision and numbers of bins, as the kernels take them."""
     limits = np.array([(bins.low, bins.high, bins.scale) for bins in logit_bins], np.float32)
