@@ -59,7 +59,7 @@ class Estimator(BaseEstimator):
     def _as_fitted(self):
         """This estimator, or one like it with the parameters of its fit where they were changed."""
         fitted = getattr(self, "_fitted_parameters", {})
-        changed = {name: v for name, v in fitted.items() if getattr(self, name) is not v}
+        changed = {name: v for name, v in fitted.items() if not _is_same(getattr(self, name), v)}
         if not changed:
             return self
         view = object.__new__(type(self))
@@ -86,6 +86,11 @@ class Estimator(BaseEstimator):
                 stacklevel=2,
             )
         super().__setstate__(state)
+
+
+def _is_same(value, other):
+    """Whether a parameter is the same; a pickle gives plain values back as equal ones only."""
+    return value is other or (type(value) in (int, float, str) and value == other)
 
 
 def _compatible_versions(version):

@@ -1,5 +1,7 @@
 """A fitted estimator is what was fitted, and a fit that fails leaves nothing half done."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -83,6 +85,16 @@ def test_a_parameter_changed_after_fit_acts_at_the_next_fit(estimator, name, sma
     assert fitted.get_params()[name] is other
     fresh = prepared(estimator, small).set_params(**{name: other}).fit(X)
     np.testing.assert_array_equal(result(fitted.fit(X), X), result(fresh, X))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+def test_a_saved_estimator_is_what_was_fitted(estimator, small):
+    X = small["X"]
+    fitted = prepared(estimator, small).fit(X)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert loaded._as_fitted() is loaded
+    changed = {name: OTHER_VALUES[name] for name in fitted.get_params() if name in OTHER_VALUES}
+    np.testing.assert_array_equal(result(loaded.set_params(**changed), X), result(fitted, X))
 
 
 def named(estimator):
