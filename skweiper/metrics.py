@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
 from skweiper._typing import Scoring
@@ -25,6 +26,7 @@ __all__ = [
     "aupr_out",
     "aupr_out_scorer",
     "auroc",
+    "auroc_of_rows",
     "auroc_scorer",
     "fpr95",
     "fpr95_scorer",
@@ -70,6 +72,27 @@ def auroc(scores_id: ArrayLike, scores_ood: ArrayLike) -> float:
     float, in [0, 1], higher = better, 0.5 = chance
     """
     return float(roc_auc_score(*_pooled(scores_id, scores_ood)))
+
+
+def auroc_of_rows(scores: NDArray, is_id: NDArray[np.bool_]) -> NDArray:
+    """AUROC of every row of scores at once, from ranks (ties count one half).
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates, n_samples)
+        Higher = more in-distribution.
+    is_id : ndarray of shape (n_samples,), bool
+
+    Returns
+    -------
+    ndarray of shape (n_candidates,), in [0, 1]; NaN where ID or OOD samples are missing.
+    """
+    n_id = int(np.count_nonzero(is_id))
+    n_ood = len(is_id) - n_id
+    if n_id == 0 or n_ood == 0:
+        return np.full(len(scores), np.nan)
+    ranks = rankdata(scores, axis=1)[:, is_id].sum(axis=1)
+    return (ranks - n_id * (n_id + 1) / 2) / (n_id * n_ood)
 
 
 def aupr_in(scores_id: ArrayLike, scores_ood: ArrayLike) -> float:

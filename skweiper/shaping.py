@@ -24,7 +24,7 @@ from skweiper.base import Estimator
 
 __all__ = ["ASH", "SCALE", "VRA", "FeatureShaper", "ReAct"]
 
-BYTES_PER_VALUE = 64  # value, copies, sort order and key of one feature of one row
+BYTES_PER_SHAPED_FEATURE = 64  # value, copies, sort order and key of one feature of one row
 LARGEST_EXPONENT = 80.0
 """Scaling factors stay below exp(80), the last round number before float32 overflows."""
 PERCENT = Interval(Real, 0, 100, closed="both")
@@ -147,7 +147,7 @@ def _result_dtype(X):
 
 def _chunks(rows, dtype):
     """Yield (slice, features) of consecutive rows that fit their share of the memory."""
-    bytes_per_row = BYTES_PER_VALUE * rows.n_features
+    bytes_per_row = BYTES_PER_SHAPED_FEATURE * rows.n_features
     n_rows = rows_within(memory_budget(SHAPER_CHUNKS), bytes_per_row, len(rows))
     return rows.chunks(row_slices(len(rows), n_rows), dtype)
 

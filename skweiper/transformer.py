@@ -26,7 +26,7 @@ from skweiper.head import check_head
 
 __all__ = ["WeiPerTransformer"]
 
-CHUNK_ROWS = 128
+TRANSFORMED_ROWS = 128
 
 
 class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
@@ -113,7 +113,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
             X = check_feature_matrix(X, type(self).__name__)
             check_width_and_names(self, X, reset=True)
             rows = FeatureRows(X)
-            for chunk in row_slices(len(rows), CHUNK_ROWS):
+            for chunk in row_slices(len(rows), TRANSFORMED_ROWS):
                 rows.load(chunk)
             self.head_ = check_head(self.weight, self.bias, rows.n_features)
             random_state = check_random_state(self.random_state)
@@ -147,7 +147,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         space = np.empty((len(rows), self._n_features_out), np.float32)
         first = 0
         is_few = self.perturbation_.projection != "implicit" and len(rows) <= FEW_ROWS
-        most = FEW_AT_ONCE if is_few else CHUNK_ROWS
+        most = FEW_AT_ONCE if is_few else TRANSFORMED_ROWS
         for block in self.perturbation_.blocks(memory_budget(TRANSFORMED_BLOCK)):
             columns = slice(first, first + block.n_repeats * n_classes)
             bytes_per_row = FLOAT32_BYTES * (columns.stop - first)

@@ -66,7 +66,7 @@ def bins_over(value_range, n_bins):
 
 
 def smooth(density, window):
-    """Mean over a sliding window of bins, edge bins repeated (DESIGN: T_s).
+    """Mean over a sliding window of bins, edge bins repeated (T_s).
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def minus_distance(features, patterns):
     return -np.linalg.norm(features - patterns, axis=1)
 
 
-METRICS = MappingProxyType(
+SIMILARITIES = MappingProxyType(
     {"inner_product": inner_product, "cosine": cosine, "euclidean": minus_distance}
 )
 
@@ -80,7 +80,7 @@ class SHEDetector(MembersDetector):
 
     _parameter_constraints = {
         **ClassDetector._parameter_constraints,
-        "metric": [StrOptions(set(METRICS))],
+        "metric": [StrOptions(set(SIMILARITIES))],
     }
 
     def __init__(
@@ -106,4 +106,4 @@ class SHEDetector(MembersDetector):
 
     def _score_features(self, features):
         patterns = self.patterns_[self._predicted_class(features)]
-        return METRICS[self.metric](features, patterns)
+        return SIMILARITIES[self.metric](features, patterns)

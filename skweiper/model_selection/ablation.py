@@ -14,13 +14,14 @@ from skweiper._support.validation import check_feature_matrix
 from skweiper._typing import NamedSets
 from skweiper._weiper.rules import KLDTerms, is_kld
 from skweiper.detector import WeiPerDetector
+from skweiper.metrics import auroc_of_rows
 from skweiper.model_selection.candidates import (
     DOWNSTREAM_PARAMETERS,
     PASS_PARAMETERS,
     grid_candidates,
     pass_groups,
 )
-from skweiper.model_selection.sweep import FittedGroup, auroc_of_rows
+from skweiper.model_selection.sweep import FittedGroup
 
 STUDIES: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from sklearn.utils import column_or_1d
 from skweiper._support.parameters import StrOptions, validate_parameter_constraints
 from skweiper._typing import IntArray
 
-CONVENTIONS = ("sklearn", "pyod", "openood")
+LABEL_CONVENTIONS = ("sklearn", "pyod", "openood")
 
 
 def as_inlier_labels(
@@ -36,7 +36,7 @@ def as_inlier_labels(
     ValueError
         A value that the convention does not know, or labels that are no numbers.
     """
-    constraints = {"convention": [StrOptions(set(CONVENTIONS))]}
+    constraints = {"convention": [StrOptions(set(LABEL_CONVENTIONS))]}
     validate_parameter_constraints(constraints, {"convention": convention}, "as_inlier_labels")
     y = column_or_1d(y)
     if y.dtype.kind not in "fiub":
@@ -52,7 +52,7 @@ def as_inlier_labels(
     if not np.all(known):
         raise ValueError(
             f"y holds {np.unique(y[~known])[:5].tolist()}, which convention={convention!r} does "
-            f"not know. Name the convention of these labels, one of {CONVENTIONS}."
+            f"not know. Name the convention of these labels, one of {LABEL_CONVENTIONS}."
         )
     is_ood = y == 1 if convention == "pyod" else y == -1
     return np.where(is_ood, -1, 1)

@@ -5,7 +5,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 
@@ -18,6 +17,7 @@ from skweiper._weiper.execution import Execution
 from skweiper._weiper.fitting import collect, learn_densities, learn_ranges, offset_sample
 from skweiper._weiper.perturbation import Perturbation
 from skweiper.head import check_head
+from skweiper.metrics import auroc_of_rows
 
 BYTES_PER_SCORE = 64  # a candidate's score, its rank, and the temporaries of both
 BYTES_PER_TERM = 16  # a term of a row's scores, and its copy while chunks are joined
@@ -75,27 +75,6 @@ class PrecomputedScores(OutlierMixin, BaseEstimator):
 
     def predict(self, X):
         return np.where(self.decision_function(X) >= 0, 1, -1)
-
-
-def auroc_of_rows(scores, is_id):
-    """AUROC of every row of scores at once, from ranks (ties count one half).
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_candidates, n_samples)
-        Higher = more in-distribution.
-    is_id : ndarray of shape (n_samples,), bool
-
-    Returns
-    -------
-    ndarray of shape (n_candidates,), in [0, 1]; NaN where ID or OOD samples are missing.
-    """
-    n_id = int(np.count_nonzero(is_id))
-    n_ood = len(is_id) - n_id
-    if n_id == 0 or n_ood == 0:
-        return np.full(len(scores), np.nan)
-    ranks = rankdata(scores, axis=1)[:, is_id].sum(axis=1)
-    return (ranks - n_id * (n_id + 1) / 2) / (n_id * n_ood)
 
 
 class FittedGroup:

@@ -17,10 +17,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skweiper import WeiPerDetector
 from skweiper.datasets import load_clinc150
-from skweiper.metrics import OODScorer, fpr95_scorer, fpr_at_tpr
+from skweiper.metrics import OODScorer, auroc_of_rows, fpr95_scorer, fpr_at_tpr
 from skweiper.model_selection import WeiPerDetectorCV
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
-from skweiper.model_selection.sweep import auroc_of_rows
 
 GRID = [
     {

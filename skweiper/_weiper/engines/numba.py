@@ -22,7 +22,7 @@ from skweiper._weiper.engines.numba_kernels import (
 from skweiper._weiper.engines.numpy import NumpyEngine, add_over_repeats
 from skweiper._weiper.perturbation import ImplicitBlock
 
-FEW_CLASSES = 128
+MOST_CLASSES_BY_REPEAT = 128
 """Up to here implicit loops run over the repeats of a class, above over the classes of a repeat."""
 SMALLEST_EPSILON = 1e-300
 
@@ -35,7 +35,7 @@ class NumbaEngine(NumpyEngine):
 
     def prepare(self, block):
         """A drawn block, its offsets class by class where the loops go over them so."""
-        if isinstance(block, ImplicitBlock) and block.n_classes <= FEW_CLASSES:
+        if isinstance(block, ImplicitBlock) and block.n_classes <= MOST_CLASSES_BY_REPEAT:
             return ImplicitBlock(block.weight, block.bias, np.asfortranarray(block.offsets))
         return block
 
@@ -118,7 +118,7 @@ class NumbaEngine(NumpyEngine):
 
 def implicit_kernel(offsets):
     """The loop order for so many classes, and the offsets as it reads them."""
-    if offsets.shape[1] > FEW_CLASSES:
+    if offsets.shape[1] > MOST_CLASSES_BY_REPEAT:
         return measure_over_classes, offsets
     return measure_over_repeats, np.ascontiguousarray(offsets.T)
 

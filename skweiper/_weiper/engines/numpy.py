@@ -17,7 +17,7 @@ from skweiper.scores import logit_score
 
 FLOAT32_INTEGERS = 2**24
 """Below this, single precision holds every integer."""
-FEW_CLASSES = 32
+MOST_CLASSES_BY_CLASS = 32
 """Up to here a tile of cheap logits lies class by class: NumPy reduces a short last axis slowly."""
 SMALLEST_SQUARE = 1e-24
 """Squared norms below it, as those that overflow, are computed again in double precision: squares
@@ -178,7 +178,7 @@ class NumpyEngine(Engine):
 
 def is_class_by_class(block):
     """Whether the logits of one class lie together in a tile, or those of one repeat."""
-    is_narrow = isinstance(block, ImplicitBlock) and block.n_classes <= FEW_CLASSES
+    is_narrow = isinstance(block, ImplicitBlock) and block.n_classes <= MOST_CLASSES_BY_CLASS
     return is_narrow and block.n_repeats > 1
 
 
