@@ -88,7 +88,7 @@ def bin_cases():
     counts = np.random.default_rng(0).poisson(10, N_BINS).astype(np.int32)
     histograms, sizes = np.zeros((1, 4, N_BINS + 1), np.uint32), np.array([N_BINS])
     density = np.full(N_BINS, 1 / N_BINS)
-    sums, training = np.zeros(N_BINS + 15, np.int64), density.copy()
+    sums, training = np.zeros(N_BINS + 15), density.copy()
     collect, divergence = numba_kernels._collect, numba_divergence
     sum_freely = partial(summing, fastmath=divergence._divergences.targetoptions["fastmath"])
     smoothed = sum_freely(divergence._smooth_with_floor), sums, density, sums, 1e-5, 0.01

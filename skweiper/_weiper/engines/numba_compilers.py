@@ -5,6 +5,7 @@ infinity may never be assumed.
 """
 
 import numba
+from numba.extending import intrinsic
 
 from skweiper._weiper.engines.numba_cache import let_cache
 
@@ -22,3 +23,16 @@ compiled_sum = _compiler(fastmath={"reassoc", "contract", "nsz"})
 # Copied into the callers before they are compiled, with their liberties: each compilation of a
 # function by itself costs a tenth of a second and more.
 inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
+
+
+@intrinsic
+def reinterpreted(typing_context, number, kind):
+    """The bits of a number as another kind of the same size.
+
+    As `number.view(kind)`, of which numba compiles a function of its own for each pair of kinds.
+    """
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return kind.dtype(number, kind), generate

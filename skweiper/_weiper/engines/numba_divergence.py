@@ -6,7 +6,12 @@ perturbed logits.
 
 import numpy as np
 
-from skweiper._weiper.engines.numba_compilers import compiled_exact, compiled_sum, inlined
+from skweiper._weiper.engines.numba_compilers import (
+    compiled_exact,
+    compiled_sum,
+    inlined,
+    reinterpreted,
+)
 
 LN_2 = float(np.log(2.0))
 MANTISSA_BITS = np.uint64(52)
@@ -15,7 +20,6 @@ MANTISSA = np.int64(2**52 - 1)
 SQRT_HALF = np.int64(np.float64(np.sqrt(0.5)).view(np.int64))
 ONE = np.int64(np.float64(1.0).view(np.int64))
 TWO_TO_52 = np.float64(2.0**52).view(np.uint64)
-TWO_TO_52_AS_FLOAT = 2.0**52
 EXPONENT_BIAS = 2.0**52 + 1023.0
 
 
@@ -26,13 +30,11 @@ def log(x):
     x = 2**exponent * m with m in [sqrt(1/2), sqrt(2)), and log m = 2 artanh((m - 1) / (m + 1)) by
     its series, whose terms fall by a factor of 34.
     """
-    shifted = np.int64(np.float64(x).view(np.int64) + (ONE - SQRT_HALF))
+    shifted = np.int64(reinterpreted(x, np.int64) + (ONE - SQRT_HALF))
     # An integer below 2**52 in the mantissa of 2**52 is a conversion to floating point.
-    exponent = (
-        np.uint64((np.uint64(shifted) >> MANTISSA_BITS) | TWO_TO_52).view(np.float64)
-        - EXPONENT_BIAS
-    )
-    m = np.int64((shifted & MANTISSA) + SQRT_HALF).view(np.float64)
+    biased = np.uint64((np.uint64(shifted) >> MANTISSA_BITS) | TWO_TO_52)
+    exponent = reinterpreted(biased, np.float64) - EXPONENT_BIAS
+    m = reinterpreted(np.int64((shifted & MANTISSA) + SQRT_HALF), np.float64)
     z = (m - 1.0) / (m + 1.0)
     w = z * z
     series = 1 / 17 + w * (1 / 19)
@@ -57,18 +59,12 @@ def _sum_up(sums, counts, left):
         sums[j + 1] = total
 
 
-@compiled_exact
-def _as_float(count):
-    """An integer from 0 to 2**52 as a float; vectorises, unlike a conversion."""
-    return np.uint64(np.uint64(count) | TWO_TO_52).view(np.float64) - TWO_TO_52_AS_FLOAT
-
-
 @inlined
 def _smooth_with_floor(density, sums, scale, epsilon):
     """Means over windows plus epsilon, from running sums; return their total."""
     window, total = sums.shape[0] - density.shape[0], 0.0
     for b in range(density.shape[0]):
-        value = _as_float(sums[b + window] - sums[b]) * scale + epsilon
+        value = (sums[b + window] - sums[b]) * scale + epsilon
         density[b] = value
         total += value
     return total
@@ -89,8 +85,9 @@ def _divergences(out, counts, n_values, left, training, log_training, epsilon, d
     for n in range(counts.shape[0]):
         _sum_up(sums, counts[n], left)
         total = _smooth_with_floor(density, sums, 1.0 / (window * n_values), epsilon)
+        divergence = _symmetric_kl(density, 1.0 / total, training, log_training)
         # Rounding can leave a hair below zero where the densities agree.
-        out[n] = max(0.0, _symmetric_kl(density, 1.0 / total, training, log_training))
+        out[n] = divergence if divergence > 0.0 else 0.0
 
 
 def divergences(out, counts, n_values, window, training, epsilon):
@@ -106,6 +103,6 @@ def divergences(out, counts, n_values, window, training, epsilon):
     epsilon : float
     """
     n_bins = counts.shape[1]
-    density, sums = np.empty(n_bins), np.zeros(n_bins + window, np.int64)
+    density, sums = np.empty(n_bins), np.zeros(n_bins + window)
     left, log_training = (window - 1) // 2, np.log(training)
     _divergences(out, counts, n_values, left, training, log_training, epsilon, density, sums)

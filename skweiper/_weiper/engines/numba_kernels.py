@@ -12,7 +12,13 @@ in are made, and cut to size, by NumPy.
 import numpy as np
 
 from skweiper._support.rows import row_slices
-from skweiper._weiper.engines.numba_compilers import compiled, compiled_exact, compiled_sum, inlined
+from skweiper._weiper.engines.numba_compilers import (
+    compiled,
+    compiled_exact,
+    compiled_sum,
+    inlined,
+    reinterpreted,
+)
 
 SIDE_BY_SIDE = 64
 """Samples whose histograms, and logits of a repeat, stay in cache together."""
@@ -47,8 +53,8 @@ def _exp2(x):
     shifted = np.float32(x + ROUNDING)
     f = x - (shifted - ROUNDING)
     power = np.float32(E0 + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * E5)))))
-    exponent = shifted.view(np.int32) << MANTISSA_BITS
-    return np.int32(power.view(np.int32) + exponent).view(np.float32)
+    exponent = reinterpreted(shifted, np.int32) << MANTISSA_BITS
+    return reinterpreted(np.int32(reinterpreted(power, np.int32) + exponent), np.float32)
 
 
 @compiled_sum
@@ -105,8 +111,9 @@ def _scale_and_add(out, values, scale, shifts):
     for j in range(out.shape[0]):
         value = np.float32(values[j] * scale + shifts[j])
         out[j] = value
-        largest = max(largest, _in_order(value.view(np.int32)))
-    return np.int32(_in_order(largest)).view(np.float32)
+        key = _in_order(reinterpreted(value, np.int32))
+        largest = key if key > largest else largest
+    return reinterpreted(_in_order(largest), np.float32)
 
 
 @inlined
@@ -166,7 +173,7 @@ def _count(histogram, cells):
         histogram[0, cells[j]] += ONCE
 
 
-@inlined
+@compiled
 def _count_all(histograms, cells, values, limits, sizes):
     """Count values into each of the requested histograms."""
     for k in range(sizes.shape[0]):
@@ -197,7 +204,7 @@ def _collect_side_by_side(counts, histograms, sizes):
         start += sizes[k]
 
 
-@inlined
+@compiled
 def _collect(counts, histograms, sizes):
     """Add the interleaved histograms to one row of counts, leave out the overflow, and clear."""
     start = 0
