@@ -58,8 +58,9 @@ class Estimator(BaseEstimator):
 
     def _as_fitted(self):
         """This estimator, or one like it with the parameters of its fit where they were changed."""
-        fitted = getattr(self, "_fitted_parameters", {})
-        changed = {name: v for name, v in fitted.items() if not _is_same(getattr(self, name), v)}
+        own = vars(self)
+        fitted = own.get("_fitted_parameters", {})
+        changed = {name: v for name, v in fitted.items() if not _is_same(own[name], v)}
         if not changed:
             return self
         view = object.__new__(type(self))

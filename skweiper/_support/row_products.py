@@ -158,13 +158,33 @@ def tiles_for(dtype, n_columns, n_features, c_contiguous=True):
 
 @cache
 def _probed_tiles(dtype, n_columns, n_features, c_contiguous):
-    pattern = np.random.default_rng(0).standard_normal(PATTERN).astype(dtype)
-    shape = (n_columns, n_features) if c_contiguous else (n_features, n_columns)
-    weight = np.resize(pattern, shape)
-    weight = weight if c_contiguous else weight.T
-    rows = np.resize(pattern[::-1], (-(-PROBED_VALUES // n_columns), n_features))
+    rows, weight = probed_operands(dtype, n_columns, n_features, c_contiguous)
     with one_blas_thread():
         return next((t for t in SCHEMES if treat_rows_alike(t, rows, weight)), ())
+
+
+def probed_operands(dtype, n_columns, n_features, c_contiguous):
+    """Rows and a weight to compare orders of summation on: random, the same in every process.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype or str
+    n_columns, n_features : int
+        Shape of the weight.
+    c_contiguous : bool
+        Order of the weight in memory.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_rows, n_features)
+        As many as give `PROBED_VALUES` products.
+    weight : ndarray of shape (n_columns, n_features)
+    """
+    pattern = np.random.default_rng(0).standard_normal(PATTERN).astype(dtype)
+    rows = np.resize(pattern[::-1], (-(-PROBED_VALUES // n_columns), n_features))
+    if c_contiguous:
+        return rows, np.resize(pattern, (n_columns, n_features))
+    return rows, np.resize(pattern, (n_features, n_columns)).T
 
 
 def treat_rows_alike(tiles, rows, weight):

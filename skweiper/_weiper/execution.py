@@ -26,7 +26,7 @@ class Execution:
 
     def __init__(self, perturbation, engine):
         self.perturbation = perturbation
-        self.first_engine = engine
+        self.first_engine = self._last_engine = engine
         self._kept_block = None
 
     @property
@@ -36,8 +36,8 @@ class Execution:
 
     def engine_within(self, plan):
         """The engine, its tiles within what a plan's threads may use of the memory."""
-        n_bytes, engine = self.perturbation.nbytes, self.first_engine
-        return engine.within(engine.tile_bytes_per_thread(n_bytes, plan.n_threads))
+        engine = self._last_engine = self._last_engine.within(plan.tile_bytes)
+        return engine
 
     def plan(self):
         """How much of a pass may be in memory at once, as the memory is now."""

@@ -43,7 +43,7 @@ class HostDevice(ArrayEngine):
         return self.free_bytes // 4
 
     def plan(self, perturbation_bytes):
-        return Plan(2, self.bytes_per_chunk, 10**6, 10**6)
+        return Plan(2, self.bytes_per_chunk, 10**6, 10**6, 10**6)
 
     def chunk_rows(self, plan, n_rows, bytes_per_row, logits_per_row, most):
         return rows_within(plan.chunk_bytes, bytes_per_row, n_rows)

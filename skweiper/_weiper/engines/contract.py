@@ -96,12 +96,15 @@ class Plan(NamedTuple):
         On the host, for counts that are summed over blocks or logits kept between passes.
     sample_bytes : int
         On the host, for what a fit keeps of the rows whose scores set its threshold.
+    tile_bytes : int
+        For the tiles of one thread and their temporaries.
     """
 
     n_threads: int
     chunk_bytes: int
     sums_bytes: int
     sample_bytes: int
+    tile_bytes: int
 
 
 class Engine:
@@ -238,11 +241,8 @@ class Engine:
         shares = host_shares(perturbation_bytes)
         worth_it = shares.chunks // LEAST_PER_THREAD
         n_threads = max(1, min(available_threads(), worth_it))
-        return Plan(n_threads, shares.chunks // n_threads, shares.sums, shares.sample)
-
-    def tile_bytes_per_thread(self, perturbation_bytes, n_threads):
-        """Bytes of `within` for each of so many threads."""
-        return host_shares(perturbation_bytes).tiles // n_threads
+        chunk, tile = shares.chunks // n_threads, shares.tiles // n_threads
+        return Plan(n_threads, chunk, shares.sums, shares.sample, tile)
 
     def chunk_rows(self, plan, n_rows, bytes_per_row, logits_per_row, most):
         """Rows of a chunk: at most `most`, and as many as give every thread its share."""

@@ -182,7 +182,9 @@ class CupyEngine(ArrayEngine):
     def plan(self, perturbation_bytes):
         """Chunks by the device's memory; what is kept on the host, by its budget."""
         shares = host_shares(0)
-        return Plan(N_STREAMS, self.shares.chunk, shares.sums, shares.sample)
+        return Plan(
+            N_STREAMS, self.shares.chunk, shares.sums, shares.sample, shares.tiles // N_STREAMS
+        )
 
     def chunk_rows(self, plan, n_rows, bytes_per_row, logits_per_row, most):
         """As many rows as the device's memory holds."""

@@ -5,6 +5,7 @@ threads are not used: its default layer must not be entered from two threads at 
 """
 
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from skweiper._weiper.engines.numba_kernels import (
     measure_over_repeats,
     measure_over_samples,
 )
+from skweiper._weiper.engines.numba_products import in_columns, products_with
 from skweiper._weiper.engines.numpy import NumpyEngine, add_over_repeats
 from skweiper._weiper.perturbation import ImplicitBlock
 
@@ -34,10 +36,21 @@ class NumbaEngine(NumpyEngine):
     product_bytes = 2**22
 
     def prepare(self, block):
-        """A drawn block, its offsets class by class where the loops go over them so."""
-        if isinstance(block, ImplicitBlock) and block.n_classes <= MOST_CLASSES_BY_REPEAT:
-            return ImplicitBlock(block.weight, block.bias, np.asfortranarray(block.offsets))
-        return block
+        """A drawn block, its arrays in the order in which the loops read them."""
+        if not isinstance(block, ImplicitBlock):
+            return block
+        weight = None if block.weight is None else in_columns(block.weight)
+        by_class = block.n_classes <= MOST_CLASSES_BY_REPEAT
+        offsets = np.asfortranarray(block.offsets) if by_class else block.offsets
+        return ImplicitBlock(weight, block.bias, offsets)
+
+    def _unperturbed_logits(self, features, block):
+        if block.weight is None:
+            return features
+        logits = products_with(features, block.weight)
+        logits = np.ascontiguousarray(logits[:, : block.n_classes])
+        logits += block.bias
+        return logits
 
     def histogram(self, values, bins):
         limits, sizes = _bins_table((bins,))
@@ -48,8 +61,9 @@ class NumbaEngine(NumpyEngine):
     def divergence(self, counts, n_values, window, training_density, epsilon):
         if epsilon < SMALLEST_EPSILON:  # the compiled logarithm takes normal numbers only
             return super().divergence(counts, n_values, window, training_density, epsilon)
-        result, training = np.empty(len(counts)), with_floor(training_density, epsilon)
-        divergences(result, counts, n_values, window, training, float(epsilon))
+        result, epsilon = np.empty(len(counts)), float(epsilon)
+        training = _raised(training_density.tobytes(), epsilon)
+        divergences(result, counts, n_values, window, *training, epsilon)
         return result
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
@@ -59,21 +73,21 @@ class NumbaEngine(NumpyEngine):
             return self._measure_padded(features, block, logit_bins, scores, score_sums)
         limits, sizes = _bins_table(tuple(logit_bins))
         counts = np.zeros((n_samples, sizes.sum()), np.int32)
-        is_msp = np.array([isinstance(score, str) and score == "msp" for score in scores], bool)
-        others = [score for score, fused in zip(scores, is_msp, strict=True) if not fused]
-        other_sums = score_sums[~is_msp]
-        msp_sums = score_sums[is_msp][0] if is_msp.any() else np.zeros(0)
-        targets = counts, msp_sums, limits, sizes
+        fused = [i for i, score in enumerate(scores) if isinstance(score, str) and score == "msp"]
+        msp_sums = score_sums[fused[0]] if fused else np.empty(0)
+        others = [i for i in range(len(scores)) if i not in fused]
+        rest, rest_sums = [scores[i] for i in others], score_sums[others]
         if not isinstance(block, ImplicitBlock):
-            self._measure_products(features, block, targets, others, other_sums)
+            targets = counts, msp_sums, limits, sizes
+            self._measure_products(features, block, targets, rest, rest_sums)
         else:
             unperturbed = unperturbed or self.unperturbed(features, block)
             measure_implicit, offsets = implicit_kernel(block.offsets)
             measure_implicit(counts, msp_sums, *unperturbed, offsets, limits, sizes)
-            if others:
-                rest = super().measure(features, block, (), others, unperturbed, other_sums)
-                other_sums = rest.score_sums
-        score_sums[~is_msp], score_sums[is_msp] = other_sums, msp_sums if is_msp.any() else 0.0
+            if rest:
+                measured = super().measure(features, block, (), rest, unperturbed, rest_sums)
+                rest_sums = measured.score_sums
+        score_sums[others], score_sums[fused] = rest_sums, msp_sums if fused else 0.0
         return Measured([], _split(counts, sizes), score_sums)
 
     def _measure_padded(self, features, block, logit_bins, scores, score_sums):
@@ -131,6 +145,14 @@ def _bins_table(logit_bins):
     return limits.reshape(-1, 3), sizes
 
 
+@lru_cache(maxsize=64)
+def _raised(density, epsilon):
+    """A training density, as bytes, raised by epsilon and normalised; and its logarithm."""
+    raised = with_floor(np.frombuffer(density), epsilon)
+    return raised, np.log(raised)
+
+
 def _split(counts, sizes):
     """One array of counts for each of the requested histograms."""
-    return np.split(counts, np.cumsum(sizes)[:-1], axis=1) if len(sizes) else []
+    ends = accumulate(sizes.tolist())
+    return [counts[:, end - size : end] for end, size in zip(ends, sizes.tolist(), strict=True)]

@@ -90,7 +90,7 @@ def _divergences(out, counts, n_values, left, training, log_training, epsilon, d
         out[n] = divergence if divergence > 0.0 else 0.0
 
 
-def divergences(out, counts, n_values, window, training, epsilon):
+def divergences(out, counts, n_values, window, training, log_training, epsilon):
     """Write `skweiper._weiper.density.symmetric_kl` of each row, smoothed, into `out`.
 
     Parameters
@@ -100,9 +100,10 @@ def divergences(out, counts, n_values, window, training, epsilon):
     n_values, window : int
     training : ndarray of shape (n_bins,), float64
         Training density, raised by epsilon and normalised.
+    log_training : ndarray of shape (n_bins,), float64
     epsilon : float
     """
     n_bins = counts.shape[1]
     density, sums = np.empty(n_bins), np.zeros(n_bins + window)
-    left, log_training = (window - 1) // 2, np.log(training)
+    left = (window - 1) // 2
     _divergences(out, counts, n_values, left, training, log_training, epsilon, density, sums)

@@ -66,6 +66,8 @@ class NumpyEngine(Engine):
         self._bytes_per_thread = memory_budget(UNSHARED_TILES)
 
     def within(self, bytes_per_thread):
+        if bytes_per_thread == self._bytes_per_thread:
+            return self
         engine = copy(self)
         engine._bytes_per_thread = bytes_per_thread
         return engine
@@ -103,7 +105,10 @@ class NumpyEngine(Engine):
     def unperturbed(self, features, block):
         if not isinstance(block, ImplicitBlock):
             return None
-        return Unperturbed(block_logits(features, block), feature_norms(features))
+        return Unperturbed(self._unperturbed_logits(features, block), feature_norms(features))
+
+    def _unperturbed_logits(self, features, block):
+        return block_logits(features, block)
 
     def logit_range(self, features, block, unperturbed=None):
         if isinstance(block, ImplicitBlock):
