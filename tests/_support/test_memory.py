@@ -10,7 +10,7 @@ from sklearn import config_context
 from skweiper import WeiPerDetector, WeiPerTransformer
 from skweiper._support import memory
 from skweiper._weiper.engines import contract
-from skweiper._weiper.engines import numpy as numpy_engine
+from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.perturbation import Perturbation
 from skweiper.head import check_head
 
@@ -107,11 +107,11 @@ def test_the_budget_changes_neither_scores_nor_threshold(dump, weight):
 def test_unperturbed_logits_are_computed_once_while_they_fit(dump, weight, monkeypatch):
     products = []
 
-    def counted(features, block, product=numpy_engine.block_logits):
+    def counted(self, features, block, unperturbed=NumpyEngine.unperturbed):
         products.append(len(features))
-        return product(features, block)
+        return unperturbed(self, features, block)
 
-    monkeypatch.setattr(numpy_engine, "block_logits", counted)
+    monkeypatch.setattr(NumpyEngine, "unperturbed", counted)
     for budget, n_expected in ((1024, len(dump)), (0.5, 2 * len(dump))):
         products.clear()
         with config_context(working_memory=budget):
