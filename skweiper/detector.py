@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch, check_random_state
 
+from skweiper._support.containers import index_of
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.rows import checked_rows
 from skweiper._typing import Device, Engine, Method, Projection, Seed
@@ -112,10 +113,8 @@ class WeiPerDetector(BaseDetector):
     -----
     Computation is in single precision and in chunks within scikit-learn's `working_memory`. On one
     machine and engine a row has one score, to the last bit, whatever rows stand beside it, in
-    whatever order, chunks, threads or memory; with the explicit and random projections that holds
-    among calls of up to 64 rows, and beyond within 2e-6 of the scores' spread (more, for "kld",
-    where a value on the edge of a bin is counted beside it). Between machines, engines and devices
-    scores agree to single precision.
+    whatever order, chunks, threads or memory, with every projection. Between machines, engines and
+    devices scores agree to single precision ("kld" but for values on the edge of a bin).
 
     What a fit used is kept with it: parameters changed by `set_params` afterwards take effect at
     the next `fit`; only `device`, `engine` and `verbose` act at once.
@@ -264,7 +263,7 @@ class WeiPerDetector(BaseDetector):
             column, the score.
         """
         rows = checked_rows(self, X)
-        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
+        index = index_of(X)
         if self.rule_.rule.needs_ranges:
             terms = self._collect(rows, self.rule_.terms)
             return pd.DataFrame(terms, columns=KLDTerms._fields, index=index)

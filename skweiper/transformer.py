@@ -15,7 +15,6 @@ from skweiper._support.memory import (
     rows_within,
 )
 from skweiper._support.parameters import Interval, StrOptions
-from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
 from skweiper._support.rows import FeatureRows, checked_rows, row_slices
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._typing import Projection, Seed
@@ -146,12 +145,11 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         engine, n_classes = NumpyEngine(), self.head_.n_classes
         space = np.empty((len(rows), self._n_features_out), np.float32)
         first = 0
-        is_few = self.perturbation_.projection != "implicit" and len(rows) <= FEW_ROWS
-        most = FEW_AT_ONCE if is_few else TRANSFORMED_ROWS
         for block in self.perturbation_.blocks(memory_budget(TRANSFORMED_BLOCK)):
             columns = slice(first, first + block.n_repeats * n_classes)
             bytes_per_row = FLOAT32_BYTES * (columns.stop - first)
-            chunk_rows = rows_within(memory_budget(TRANSFORMED_CHUNK), bytes_per_row, most)
+            budget = memory_budget(TRANSFORMED_CHUNK)
+            chunk_rows = rows_within(budget, bytes_per_row, TRANSFORMED_ROWS)
             for chunk in row_slices(len(rows), chunk_rows):
                 with np.errstate(over="ignore", invalid="ignore"):
                     logits = engine.perturbed_logits(engine.load(rows, chunk), block)

@@ -77,6 +77,11 @@ def columns_of(frame):
     return frame.get_columns() if hasattr(frame, "get_columns") else frame.columns
 
 
+def index_of(X):
+    """Index of a pandas DataFrame or Series; None of anything else."""
+    return X.index if hasattr(X, "iloc") else None
+
+
 def is_masked(array):
     """Whether an array is masked, with values that its mask hides."""
     return isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array)

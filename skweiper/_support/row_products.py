@@ -61,6 +61,13 @@ class Tile(NamedTuple):
         return padded
 
 
+class Unprobed(Tile):
+    """All rows, where no tiles treat them alike."""
+
+    def multiply_each(self, rows, weights):
+        return np.stack([row_products(rows, weight) for weight in weights])
+
+
 SCHEMES = (
     (Tile(4, 0, False), Tile(16, 0, False), Tile(64, 0, False), Tile(256, 0, False)),
     (Tile(16, 0, False), Tile(64, 0, False), Tile(256, 0, False)),
@@ -69,10 +76,11 @@ SCHEMES = (
     (Tile(16, 0, True),),
 )
 """Sets of tiles that may be mixed, from the fastest on; whether one serves is probed."""
-FEW_ROWS = 64
-"""Rows of a call up to which products with drawn directions, too, have the same bits."""
-FEW_AT_ONCE = 16
-"""How many of them are worked on at once, by as many as the compiled loops treat alike."""
+TEMPORARY = 2**16
+"""Products of a tile with several weights that are in memory twice."""
+COLUMNS_TOGETHER = 128
+"""Columns, at least, of several weights that are multiplied at once: with fewer, BLAS would copy
+the rows into its own order for too little work."""
 WORTH_FILLING = 0.75
 """Share of a tile's rows from which on a smaller tile, several times, would cost more."""
 
@@ -113,26 +121,47 @@ def row_products(rows, weight):
     return products
 
 
-def products_of_few(rows, weights):
-    """`rows @ weight.T` of each of several weights, with the bits that `row_products` gives.
+def weights_together(n_columns):
+    """How many weights of so many columns are multiplied at once.
+
+    Always the same ones from the first on, since a column's sum may depend on the columns beside
+    it; whoever cuts a row of weights into parts must cut at multiples of this number.
+    """
+    return -(-COLUMNS_TOGETHER // n_columns)
+
+
+def write_products(rows, weights, out):
+    """Write `rows @ weight.T` of each of several weights, rows treated alike as in `row_products`.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_weights, n_columns, n_features), C-contiguous
-
-    Returns
-    -------
-    ndarray of shape (n_weights, n_rows, n_columns)
+    out : ndarray of shape (n_weights, n_rows, n_columns)
+        In any order in memory.
     """
+    n_columns, n_features = weights.shape[1:]
+    together = weights_together(n_columns)
+    n_whole = len(weights) // together * together
+    n_left = len(weights) - n_whole
+    for first, last, n_each in ((0, n_whole, together), (n_whole, len(weights), n_left)):
+        if first < last:
+            grouped = weights[first:last].reshape(-1, n_each * n_columns, n_features)
+            _write_groups(rows, grouped, out[first:last].reshape(-1, n_each, *out.shape[1:]))
+
+
+def _write_groups(rows, weights, out):
+    """`write_products` of groups, each as one weight; `out` by group and by weight of a group."""
+    n_groups, n_each, n_rows, n_columns = out.shape
     tiles = tiles_for(rows.dtype, *weights.shape[1:])
-    if not tiles:
-        return np.stack([row_products(rows, weight) for weight in weights])
-    products = np.empty((len(weights), len(rows), weights.shape[1]), rows.dtype)
     with one_blas_thread():
-        for part, tile in tiles_over(len(rows), tiles):
-            products[:, part] = tile.multiply_each(rows[part], weights)
-    return products
+        for part, tile in tiles_over(n_rows, tiles or (Unprobed(n_rows, 0, False),)):
+            together = max(1, TEMPORARY // (tile.n_rows * weights.shape[1]))
+            for first in range(0, n_groups, together):
+                groups = slice(first, first + together)
+                products = tile.multiply_each(rows[part], weights[groups])
+                by_weight = products.reshape(len(products), -1, n_each, n_columns)
+                out[groups, :, part] = by_weight.transpose(0, 2, 1, 3)
 
 
 def tiles_for(dtype, n_columns, n_features, c_contiguous=True):

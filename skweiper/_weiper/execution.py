@@ -1,6 +1,5 @@
 """Where a perturbation is computed: its blocks kept or drawn again, its rows in chunks."""
 
-from skweiper._support.row_products import FEW_AT_ONCE, FEW_ROWS
 from skweiper._support.rows import row_slices
 
 CHUNK_ROWS = 512
@@ -75,9 +74,7 @@ class Execution:
 
     def parts(self, n_rows, n_bins=0, most=CHUNK_ROWS, plan=None):
         """Slices of rows whose chunks, one per thread, fit their share of the memory."""
-        head, projection = self.perturbation.head, self.perturbation.projection
-        if n_rows <= FEW_ROWS and projection != "implicit":
-            most = FEW_AT_ONCE
+        head = self.perturbation.head
         bytes_per_row = (
             BYTES_PER_FEATURE * head.n_features
             + BYTES_PER_LOGIT * head.n_classes

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from skweiper._support.memory import rows_within
+from skweiper._support.row_products import weights_together
 from skweiper._support.rows import row_slices
 from skweiper.head import Head
 
@@ -170,7 +171,7 @@ class Perturbation:
         """Draw the perturbation as consecutive blocks of repeats, each within `budget` bytes.
 
         The draws do not depend on the budget. An implicit perturbation is small and always one
-        block; a block holds one repeat at least.
+        block; another holds as many repeats as are multiplied together at least.
 
         Yields
         ------
@@ -180,7 +181,10 @@ class Perturbation:
             yield self._implicit_block()
             return
         random_state = np.random.RandomState(self.seed)
-        repeats = rows_within(budget, self.bytes_per_repeat, self.n_repeats)
+        together = weights_together(self.head.n_classes)
+        fitting = rows_within(budget, self.bytes_per_repeat, self.n_repeats)
+        is_whole = fitting == self.n_repeats
+        repeats = fitting if is_whole else max(1, fitting // together) * together
         for first in range(0, self.n_repeats, repeats):
             yield self._explicit_block(min(repeats, self.n_repeats - first), budget, random_state)
 

@@ -8,11 +8,12 @@ from skweiper._support import row_products as module
 from skweiper._support.row_products import (
     SCHEMES,
     Tile,
-    products_of_few,
     row_products,
     tiles_for,
     tiles_over,
     treat_rows_alike,
+    weights_together,
+    write_products,
 )
 from skweiper._support.threads import BlasLimit, one_blas_thread
 
@@ -41,13 +42,25 @@ def test_products_are_right_and_rows_do_not_meet(shape, order, dtype):
     assert (copies == whole[0]).all()
 
 
+@pytest.mark.parametrize("order", ["weights", "rows", "columns"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_products_of_few_have_the_bits_of_row_products(shape):
-    rows, weight = problem(shape, np.float32, 16)
-    weights = np.stack([weight, -weight, 2 * weight])
-    found = products_of_few(rows, weights)
-    for products, each in zip(found, weights, strict=True):
-        np.testing.assert_array_equal(products, row_products(rows, each))
+def test_products_with_several_weights_are_right_and_rows_do_not_meet(shape, order):
+    rows, _ = problem(shape, np.float32)
+    together = weights_together(len(problem(shape, np.float32)[1]))
+    weights = np.random.RandomState(1).standard_normal((together + 1, *shape)).astype(np.float32)
+    sizes = {"weights": len(weights), "rows": len(rows), "columns": shape[0]}
+    axes = {"weights": (0, 1, 2), "rows": (1, 0, 2), "columns": (1, 2, 0)}[order]
+    products = np.empty([list(sizes.values())[i] for i in np.argsort(axes)], np.float32)
+    products = products.transpose(axes)
+    write_products(rows, weights, products)
+    np.testing.assert_allclose(products, rows @ weights.transpose(0, 2, 1), rtol=1e-4, atol=1e-4)
+    for first, last in ((0, 1), (3, 11), (10, 77), (5, 300)):
+        part = np.empty((len(weights), last - first, shape[0]), np.float32)
+        write_products(rows[first:last], weights, part)
+        np.testing.assert_array_equal(part, products[:, first:last])
+    part = np.empty((1, len(rows), shape[0]), np.float32)
+    write_products(rows, weights[together:], part)
+    np.testing.assert_array_equal(part, products[together:])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -85,7 +98,9 @@ def test_without_a_kernel_that_serves_rows_still_do_not_meet(dtype, monkeypatch)
     whole = row_products(rows, weight)
     np.testing.assert_allclose(whole, rows @ weight.T, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(row_products(rows[9:10], weight), whole[9:10])
-    np.testing.assert_array_equal(products_of_few(rows, weight[None])[0], whole)
+    products = np.empty((1, *whole.shape), dtype)
+    write_products(rows, weight[None], products)
+    np.testing.assert_array_equal(products[0], whole)
 
 
 def test_the_probe_chooses_tiles_on_this_machine():

@@ -310,7 +310,7 @@ def test_fitted_state_is_numpy(cupy):
 
 def test_repeats_in_blocks_score_as_whole_ones(cupy, monkeypatch):
     weight, X = make_data()
-    detector = make_detector(weight, projection="explicit", device="cuda")
+    detector = make_detector(weight, projection="explicit", n_repeats=200, device="cuda")
     whole = detector.fit(X).score_samples(X)
     nbytes = detector.perturbation_.nbytes
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from skweiper._support.row_products import FEW_AT_ONCE, products_of_few
+from skweiper._support.row_products import write_products
 from skweiper._support.rows import row_slices
 from skweiper._weiper.density import with_floor
 from skweiper._weiper.engines.contract import Measured
@@ -27,6 +27,8 @@ from skweiper._weiper.perturbation import ImplicitBlock
 MOST_CLASSES_BY_REPEAT = 128
 """Up to here implicit loops run over the repeats of a class, above over the classes of a repeat."""
 SMALLEST_EPSILON = 1e-300
+TREATED_ALIKE = 16
+"""Samples side by side, of any multiple of which the compiled loops treat each alike."""
 
 
 class NumbaEngine(NumpyEngine):
@@ -69,7 +71,7 @@ class NumbaEngine(NumpyEngine):
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         n_samples = features.shape[0]
         score_sums = np.zeros((len(scores), n_samples)) if so_far is None else so_far.copy()
-        if not isinstance(block, ImplicitBlock) and n_samples < FEW_AT_ONCE:
+        if not isinstance(block, ImplicitBlock) and n_samples % TREATED_ALIKE:
             return self._measure_padded(features, block, logit_bins, scores, score_sums)
         limits, sizes = _bins_table(tuple(logit_bins))
         counts = np.zeros((n_samples, sizes.sum()), np.int32)
@@ -92,7 +94,7 @@ class NumbaEngine(NumpyEngine):
 
     def _measure_padded(self, features, block, logit_bins, scores, score_sums):
         """`measure` with rows of zeros behind: vectors and what is left of them round otherwise."""
-        n_samples, missing = len(features), FEW_AT_ONCE - len(features)
+        n_samples, missing = len(features), -len(features) % TREATED_ALIKE
         padded = np.pad(features, ((0, missing), (0, 0)))
         so_far = np.pad(score_sums, ((0, 0), (0, missing)))
         measured = self.measure(padded, block, logit_bins, scores, None, so_far)
@@ -122,11 +124,7 @@ class NumbaEngine(NumpyEngine):
                     weight = block.weight[span]
                     shape = *weight.shape[:2], part.stop - part.start
                     products = workspace.values[: np.prod(shape)].reshape(shape)
-                    if n_samples <= FEW_AT_ONCE:
-                        products[:] = products_of_few(features[part], weight).transpose(0, 2, 1)
-                    else:
-                        out = products.reshape(-1, shape[2])
-                        np.matmul(weight.reshape(len(out), -1), features[part].T, out=out)
+                    write_products(features[part], weight, products.transpose(0, 2, 1))
                     yield part, products, workspace
 
 

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from skweiper._support.memory import UNSHARED_TILES, memory_budget, rows_within
-from skweiper._support.row_products import FEW_AT_ONCE, products_of_few, row_products
+from skweiper._support.row_products import row_products, weights_together, write_products
 from skweiper._support.rows import row_slices
 from skweiper._weiper.density import smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
@@ -25,6 +25,8 @@ of their features lose digits, or vanish."""
 TILE_BYTES = 2**21
 """Smaller tiles and their temporaries would fit the second-level cache, but threads would wait for
 each other: each of NumPy's calls ends by asking for the interpreter's lock."""
+ROWS_TOGETHER = 16
+"""Rows of a tile of products come in multiples of these, as the compiled loops treat them alike."""
 TILES_PER_THREAD = 6
 """A tile, three times its size to find its bins, and what a logit score needs."""
 
@@ -157,9 +159,9 @@ class NumpyEngine(Engine):
             most = self._tile_bytes(TILE_BYTES)
             repeats = max(2, rows_within(most, class_bytes, block.n_repeats))
             return rows_within(most, class_bytes * repeats, n_samples), repeats
-        most = self._tile_bytes(self.product_bytes)
-        rows = rows_within(most, class_bytes, n_samples)
-        return rows, rows_within(most, class_bytes * rows, block.n_repeats)
+        most, together = self._tile_bytes(self.product_bytes), weights_together(block.n_classes)
+        rows = multiple_of(ROWS_TOGETHER, rows_within(most, class_bytes * together, n_samples))
+        return rows, multiple_of(together, rows_within(most, class_bytes * rows, block.n_repeats))
 
     def _tiles(self, features, block, unperturbed=None):
         """Yield (row slice, perturbed logits, workspace); a tile is overwritten by the next.
@@ -179,6 +181,11 @@ class NumpyEngine(Engine):
                     tile = shaped_tile(workspace.values, shape, is_class_by_class(block))
                     write(tile, part, span)
                     yield part, tile, workspace
+
+
+def multiple_of(number, most):
+    """The largest multiple of a number that is at most `most`, and once the number at least."""
+    return max(1, most // number) * number
 
 
 def is_class_by_class(block):
@@ -252,12 +259,7 @@ def products_writer(features, block):
     """Writer of the perturbed logits of an explicit block, a matrix product."""
 
     def write(out, rows, repeats):
-        weight, part = block.weight[repeats], features[rows]
-        if len(features) <= FEW_AT_ONCE:
-            out[:] = products_of_few(part, weight).transpose(1, 0, 2)
-        else:
-            directions = weight.reshape(-1, weight.shape[2])
-            np.matmul(part, directions.T, out=out.reshape(len(part), -1))
+        write_products(features[rows], block.weight[repeats], out.transpose(1, 0, 2))
         out += block.bias
 
     return write
