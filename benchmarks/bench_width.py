@@ -32,8 +32,16 @@ def detectors(head, seed):
     return table
 
 
-def aurocs(width, seed):
-    """AUROC (%) by name of the detector, of one network."""
+def digits_problem(width, seed):
+    """Features and head of a network of the digits 0 to 6, and 7 to 9 as OOD.
+
+    Returns
+    -------
+    data : dict
+        `train`, `test`, `weight` and `bias`.
+    ood : dict
+        Features of the OOD digits by the name "ood".
+    """
     X, y = load_digits(return_X_y=True)
     X = X / 16
     X_train, X_test, y_train, _ = train_test_split(
@@ -41,7 +49,15 @@ def aurocs(width, seed):
     )
     network = MLPClassifier((width,), max_iter=1000, random_state=seed).fit(X_train, y_train)
     train, test, ood = (penultimate_features(network, rows) for rows in (X_train, X_test, X[y > 6]))
-    fitted = detectors(head_from_classifier(network), seed)
+    weight, bias = head_from_classifier(network)
+    return {"train": train, "test": test, "weight": weight, "bias": bias}, {"ood": ood}
+
+
+def aurocs(width, seed):
+    """AUROC (%) by name of the detector, of one network."""
+    data, ood = digits_problem(width, seed)
+    train, test, ood = data["train"], data["test"], ood["ood"]
+    fitted = detectors((data["weight"], data["bias"]), seed)
     return {
         name: 100 * auroc(*map(detector.fit(train).score_samples, (test, ood)))
         for name, detector in fitted.items()

@@ -22,12 +22,15 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import scores as scores
     from skweiper import shaping as shaping
     from skweiper.detector import WeiPerDetector as WeiPerDetector
+    from skweiper.ensemble import EnsembleDetector as EnsembleDetector
     from skweiper.presets import PRESETS as PRESETS
+    from skweiper.recommendation import recommend as recommend
     from skweiper.registry import all_detectors as all_detectors
     from skweiper.transformer import WeiPerTransformer as WeiPerTransformer
 
 __all__ = [
     "PRESETS",
+    "EnsembleDetector",
     "WeiPerDetector",
     "WeiPerTransformer",
     "__version__",
@@ -41,16 +44,19 @@ __all__ = [
     "model_selection",
     "plotting",
     "presets",
+    "recommend",
     "registry",
     "scores",
     "shaping",
 ]
 
 _MODULE_OF = {
+    "EnsembleDetector": "ensemble",
     "PRESETS": "presets",
     "WeiPerDetector": "detector",
     "WeiPerTransformer": "transformer",
     "all_detectors": "registry",
+    "recommend": "recommendation",
 }
 
 

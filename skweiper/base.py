@@ -139,12 +139,12 @@ class BaseDetector(OutlierMixin, Estimator):
             self._fit_whole(X, y)
         return self
 
-    def _fit_whole(self, X, y):
+    def _fit_whole(self, X, y, *more):
         self._validate_params()
         X = check_feature_matrix(X, type(self).__name__)
         mask = inlier_rows(X, y, are_classes=self._reads_classes)
         check_width_and_names(self, X, reset=True)
-        training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask))
+        training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask), *more)
         if not np.isfinite(training_scores).all():
             raise ValueError(
                 "The scores of the training rows overflow. Rescale the features and the head "

@@ -13,6 +13,7 @@ __all__ = ["DetectorEntry", "all_detectors"]
 CLASSES = MappingProxyType(
     {
         "weiper": "skweiper.detector.WeiPerDetector",
+        "ensemble": "skweiper.ensemble.EnsembleDetector",
         "logit": "skweiper.baselines.LogitDetector",
         "temperature_scaling": "skweiper.baselines.TemperatureScalingDetector",
         "kl_matching": "skweiper.baselines.KLMatchingDetector",

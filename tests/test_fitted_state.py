@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper import WeiPerTransformer, all_detectors
+from skweiper.baselines import KNNDetector
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
 
 OTHER_VALUES = {
@@ -17,6 +18,9 @@ OTHER_VALUES = {
     "delta": 0.7,
     "epsilon": 0.4,
     "epsilon_perturbed": 0.4,
+    "combine": "mean",
+    "detectors": [("knn", KNNDetector())],
+    "holdout": 0.4,
     "lambda_1": 7.0,
     "lambda_2": 7.0,
     "method": "energy",

@@ -16,8 +16,9 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"_weiper"},
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
-    {"_report"},
+    {"ensemble", "_report"},
     {"registry", "evaluation", "plotting", "model_selection"},
+    {"recommendation"},
     {"__init__"},
 )
 METHOD_ROOMS = (  # within _weiper

@@ -19,6 +19,7 @@ from skweiper.model_selection import InlierOnly
 from skweiper.registry import all_detectors
 
 ENTRIES = all_detectors()
+pytestmark = pytest.mark.filterwarnings("ignore:EnsembleDetector leaves out")
 CV = StratifiedKFold(3, shuffle=True, random_state=0)
 
 
@@ -33,7 +34,7 @@ def labelled():
 
 
 def detector_of(entry):
-    return entry.estimator(np.eye(3)) if entry.needs_head else entry.estimator()
+    return entry.estimator(weight=np.eye(3)) if entry.needs_head else entry.estimator()
 
 
 def is_id(y):

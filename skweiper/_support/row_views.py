@@ -84,12 +84,28 @@ class FrameRows(RowView):
         return np.result_type(*self.dtypes, np.float16)
 
     def __getitem__(self, rows):
+        return np.asarray(self.table_of(rows)).astype(self.dtype, copy=False)
+
+    def table_of(self, rows):
+        """The rows that a slice or an array of row numbers chooses, as a table of the same kind."""
         if isinstance(rows, slice):
             first, last, _ = rows.indices(self.shape[0])
-            chosen = self.source.slice(first, last - first)
-        else:
-            chosen = self.source.take(rows) if hasattr(self.source, "take") else self.source[rows]
-        return np.asarray(chosen).astype(self.dtype, copy=False)
+            return self.source.slice(first, last - first)
+        return self.source.take(rows) if hasattr(self.source, "take") else self.source[rows]
+
+
+def rows_at(X, index):
+    """Rows of a checked feature matrix by number; a table keeps its names."""
+    if isinstance(X, FrameRows):
+        return X.table_of(index)
+    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+
+
+def unwrapped(X):
+    """What a checked feature matrix is for other libraries: tables as they came, else an array."""
+    if isinstance(X, FrameRows):
+        return X.source
+    return X[:] if isinstance(X, RowView) else X
 
 
 def as_pandas(X):
