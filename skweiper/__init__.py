@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import head as head
     from skweiper import metrics as metrics
     from skweiper import model_selection as model_selection
+    from skweiper import monitoring as monitoring
     from skweiper import plotting as plotting
     from skweiper import presets as presets
     from skweiper import registry as registry
@@ -42,6 +43,7 @@ __all__ = [
     "head",
     "metrics",
     "model_selection",
+    "monitoring",
     "plotting",
     "presets",
     "recommend",

@@ -16,7 +16,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"_weiper"},
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
-    {"ensemble", "_report"},
+    {"ensemble", "monitoring", "_report"},
     {"registry", "evaluation", "plotting", "model_selection"},
     {"recommendation"},
     {"__init__"},

@@ -4,6 +4,7 @@ Needs matplotlib: `pip install 'skweiper[plot]'`.
 """
 
 from skweiper.plotting.density import DensityDisplay
+from skweiper.plotting.monitor import MonitorDisplay
 from skweiper.plotting.perturbation import PerturbationDisplay
 from skweiper.plotting.roc import OODRocDisplay
 from skweiper.plotting.score_distribution import ScoreDistributionDisplay
@@ -11,6 +12,7 @@ from skweiper.plotting.sweep import SweepDisplay
 
 __all__ = [
     "DensityDisplay",
+    "MonitorDisplay",
     "OODRocDisplay",
     "PerturbationDisplay",
     "ScoreDistributionDisplay",
