@@ -26,7 +26,13 @@ from skweiper.baselines.vim import ViMDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.head import check_head
 
-__all__ = ["EnsembleDetector", "default_detectors"]
+__all__ = [
+    "EnsembleDetector",
+    "Standard",
+    "clipped_z_scores",
+    "default_detectors",
+    "log_p_values",
+]
 
 LARGEST_Z = 10.0
 """Where combine="mean" cuts standardised scores: beyond, a sample is far out for any member."""
@@ -105,16 +111,16 @@ def default_detectors(
     return members if weight is None else [*members, ("vim", ViMDetector(weight, bias))]
 
 
-def has_room_for_vim(weight, n_rows, n_features):
+def _has_room_for_vim(weight, n_rows, n_features):
     """Whether features say more than logits, and training rows span more than ViM's subspace."""
     n_classes = check_head(weight, None, n_features).n_classes
     return n_classes < n_features and subspace_dimension(None, n_features) < n_rows
 
 
-def possible_defaults(weight, bias, n_rows, n_features):
+def _possible_defaults(weight, bias, n_rows, n_features):
     """The default members that the shapes of the head and of X allow; a warning names another."""
     members = default_detectors(weight, bias)
-    if weight is None or has_room_for_vim(weight, n_rows, n_features):
+    if weight is None or _has_room_for_vim(weight, n_rows, n_features):
         return members
     warnings.warn(
         "EnsembleDetector leaves out its default member 'vim', which needs more features than "
@@ -289,26 +295,26 @@ class EnsembleDetector(BaseDetector, BaseComposition):
             (name, clone(member)) for name, member in self._members(len(rows), rows.n_features)
         ]
         for name, member in members:
-            check_member(name, member, labels)
-            seed_randomness(member, random_state)
+            _check_member(name, member, labels)
+            _seed_randomness(member, random_state)
         seen = np.arange(len(rows))
         if X_cal is None:
-            seen, held_out = split_rows(len(rows), self.holdout, random_state)
-            X_cal = held_out_rows(rows, held_out)
+            seen, held_out = _split_rows(len(rows), self.holdout, random_state)
+            X_cal = _held_out_rows(rows, held_out)
         self.detectors_ = self._in_parallel(
-            (fit_member, member, rows, seen, labels) for _, member in members
+            (_fit_member, member, rows, seen, labels) for _, member in members
         )
         self.named_detectors_ = Bunch(
             **{name: member for (name, _), member in zip(members, self.detectors_, strict=True)}
         )
-        scores = self._member_scores(checked_held_out(self, X_cal))
+        scores = self._member_scores(_checked_held_out(self, X_cal))
         self.standards_ = [Standard.of(each) for each in scores]
         return self._combined(scores)
 
     def _members(self, n_rows, n_features):
         """Names and unfitted members, without the dropped ones."""
         if self.detectors is None:
-            return possible_defaults(self.weight, self.bias, n_rows, n_features)
+            return _possible_defaults(self.weight, self.bias, n_rows, n_features)
         members = [(name, member) for name, member in self.detectors if member is not DROPPED]
         if not members:
             raise ValueError(
@@ -325,7 +331,7 @@ class EnsembleDetector(BaseDetector, BaseComposition):
 
     def _member_scores(self, X):
         """Scores of each member as they are, list of ndarrays of shape (n_samples,)."""
-        return self._in_parallel((score_member, member, X) for member in self.detectors_)
+        return self._in_parallel((_score_member, member, X) for member in self.detectors_)
 
     def _standardised(self, scores):
         """Members' scores standardised, ndarray of shape (n_samples, n_members)."""
@@ -363,15 +369,15 @@ class EnsembleDetector(BaseDetector, BaseComposition):
     @property
     def _reads_classes(self):
         members = self.detectors if isinstance(self.detectors, (list, tuple)) else ()
-        return any(reads_classes(member) for _, member in members if member is not DROPPED)
+        return any(_needs_labels(member) for _, member in members if member is not DROPPED)
 
 
-def reads_classes(member):
+def _needs_labels(member):
     """Whether a detector's fit needs the class of each row."""
     return get_tags(member).target_tags.required
 
 
-def check_member(name, member, labels):
+def _check_member(name, member, labels):
     """Refuse a member that does not score, or that needs labels where there are none.
 
     Parameters
@@ -393,11 +399,11 @@ def check_member(name, member, labels):
             f"got {type(member).__name__}. For a detector of another library, see "
             "skweiper.model_selection.InlierOnly."
         )
-    if reads_classes(member):
+    if _needs_labels(member):
         required_labels(labels, f"Member {name!r} of EnsembleDetector")
 
 
-def seed_randomness(member, random_state):
+def _seed_randomness(member, random_state):
     """Draw a seed for each `random_state` of a member that is None."""
     open_seeds = [
         name
@@ -408,7 +414,7 @@ def seed_randomness(member, random_state):
     member.set_params(**{name: int(seed) for name, seed in zip(open_seeds, seeds, strict=True)})
 
 
-def split_rows(n_rows, holdout, random_state):
+def _split_rows(n_rows, holdout, random_state):
     """Row numbers that the members see, and those held out; both ascending.
 
     Raises
@@ -426,7 +432,7 @@ def split_rows(n_rows, holdout, random_state):
     return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
 
 
-def held_out_rows(rows, held_out):
+def _held_out_rows(rows, held_out):
     """Some of the rows as an array or table, checked while their numbers in X are known.
 
     Parameters
@@ -441,7 +447,7 @@ def held_out_rows(rows, held_out):
     return rows_at(chosen.X, chosen.row_index)
 
 
-def fit_member(member, rows, seen, labels):
+def _fit_member(member, rows, seen, labels):
     """Fit a member on some of the rows.
 
     A detector of this library leaves out the others by their label, so that nothing is copied.
@@ -461,12 +467,12 @@ def fit_member(member, rows, seen, labels):
     """
     index = np.asarray(rows.row_numbers(slice(None)))[seen]
     if isinstance(member, BaseDetector):
-        return member.fit(rows.X, labels_of_all(rows.X.shape[0], index, seen, labels))
+        return member.fit(rows.X, _labels_of_all(rows.X.shape[0], index, seen, labels))
     features = rows_at(rows.X, index)
     return member.fit(features) if labels is None else member.fit(features, labels[seen])
 
 
-def labels_of_all(n_rows, index, seen, labels):
+def _labels_of_all(n_rows, index, seen, labels):
     """Labels of all rows of X, -1 for those that are not seen."""
     values = np.ones(len(seen), np.int64) if labels is None else labels[seen]
     kind = np.int64 if values.dtype.kind in "iub" else values.dtype
@@ -475,13 +481,13 @@ def labels_of_all(n_rows, index, seen, labels):
     return all_labels
 
 
-def score_member(member, X):
+def _score_member(member, X):
     """Scores of a fitted member, on the host."""
     X = X if isinstance(member, BaseDetector) else unwrapped(X)
     return as_host(member.score_samples(X))
 
 
-def checked_held_out(ensemble, X_cal):
+def _checked_held_out(ensemble, X_cal):
     """Held-out rows, checked against what the members saw."""
     X_cal = check_feature_matrix(X_cal, type(ensemble).__name__)
     check_width_and_names(ensemble, X_cal, reset=False)

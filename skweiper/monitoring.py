@@ -240,7 +240,7 @@ class StreamMonitor:
         validate_parameter_constraints(constraints, given, caller_name=type(self).__name__)
         self.detector = detector
         self.alpha, self.window, self.fdr = float(alpha), int(window), float(fdr)
-        scores = calibration_scores_of(detector)
+        scores = _calibration_scores_of(detector)
         self.martingale = ExchangeabilityMartingale(scores, jump=jump, random_state=random_state)
         self.alarm_row: int | None = None
         self._recent_p_values, self._recent_ood = np.empty(0), np.empty(0, bool)
@@ -264,7 +264,7 @@ class StreamMonitor:
         rows = pd.DataFrame(
             {
                 "score": scores,
-                "p_value": conformal_p_values(calibration_scores_of(self.detector), scores),
+                "p_value": conformal_p_values(_calibration_scores_of(self.detector), scores),
                 "is_ood": scores < self.detector.offset_,
                 "log10_wealth": self.martingale.update(scores),
             },
@@ -358,7 +358,7 @@ class StreamMonitor:
         return monitor
 
     def _check_same_calibration(self):
-        known, scores = calibration_scores_of(self.detector), self.martingale.get_state()["scores"]
+        known, scores = _calibration_scores_of(self.detector), self.martingale.get_state()["scores"]
         n_stream = self.martingale.n_seen
         if len(scores) != len(known) + n_stream or not np.isin(known, scores).all():
             raise ValueError(
@@ -367,7 +367,7 @@ class StreamMonitor:
             )
 
 
-def calibration_scores_of(detector):
+def _calibration_scores_of(detector):
     """Scores of a detector's calibration rows.
 
     Raises

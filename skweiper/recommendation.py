@@ -108,7 +108,7 @@ def recommend(
     validate_parameter_constraints(constraints, {"holdout": holdout}, caller_name="recommend")
     rng = check_random_state(random_state)
     seen, held_out, labels = _split(X, y, holdout, rng)
-    candidates = seeded(detectors or registered(weight, bias), rng)
+    candidates = _seeded(detectors or _registered(weight, bias), rng)
     rows, scores = {}, {}
     for name in track(candidates, len(candidates), "detectors", verbose):
         try:
@@ -124,7 +124,7 @@ def recommend(
     return table.sort_values(table.columns[0], ascending=False)
 
 
-def registered(weight, bias):
+def _registered(weight, bias):
     """All detectors of the library at their defaults, by name, with a head where they take one."""
     return {
         entry.name: entry.estimator(weight=weight, bias=bias)
@@ -134,7 +134,7 @@ def registered(weight, bias):
     }
 
 
-def seeded(detectors, random_state):
+def _seeded(detectors, random_state):
     """Clones of detectors, each `random_state` that is None set to one seed."""
     seed, clones = int(random_state.randint(np.iinfo(np.int32).max)), {}
     for name, detector in detectors.items():
