@@ -25,6 +25,7 @@ CLASSES = MappingProxyType(
         "she": "skweiper.baselines.SHEDetector",
         "vim": "skweiper.baselines.ViMDetector",
         "residual": "skweiper.baselines.ResidualDetector",
+        "actsub": "skweiper.baselines.ActSubDetector",
         "fdbd": "skweiper.baselines.FDBDDetector",
         "nnguide": "skweiper.baselines.NNGuideDetector",
         "nci": "skweiper.baselines.NCIDetector",

@@ -1,5 +1,6 @@
 """The peers: other post-hoc detectors on features and head, one file each."""
 
+from skweiper.baselines.actsub import ActSubDetector
 from skweiper.baselines.dice import DICEDetector, dice_weight
 from skweiper.baselines.fdbd import FDBDDetector
 from skweiper.baselines.gradnorm import GradNormDetector
@@ -18,6 +19,7 @@ from skweiper.baselines.temperature_scaling import TemperatureScalingDetector
 from skweiper.baselines.vim import ViMDetector
 
 __all__ = [
+    "ActSubDetector",
     "DICEDetector",
     "FDBDDetector",
     "GradNormDetector",
