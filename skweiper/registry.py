@@ -22,6 +22,7 @@ CLASSES = MappingProxyType(
         "mahalanobis": "skweiper.baselines.MahalanobisDetector",
         "relative_mahalanobis": "skweiper.baselines.RelativeMahalanobisDetector",
         "knn": "skweiper.baselines.KNNDetector",
+        "kernel_pca": "skweiper.baselines.KernelPCADetector",
         "she": "skweiper.baselines.SHEDetector",
         "vim": "skweiper.baselines.ViMDetector",
         "residual": "skweiper.baselines.ResidualDetector",

@@ -4,6 +4,7 @@ from skweiper.baselines.actsub import ActSubDetector
 from skweiper.baselines.dice import DICEDetector, dice_weight
 from skweiper.baselines.fdbd import FDBDDetector
 from skweiper.baselines.gradnorm import GradNormDetector
+from skweiper.baselines.kernel_pca import KernelPCADetector
 from skweiper.baselines.kl_matching import KLMatchingDetector
 from skweiper.baselines.knn import KNNDetector
 from skweiper.baselines.logit import LogitDetector
@@ -25,6 +26,7 @@ __all__ = [
     "GradNormDetector",
     "KLMatchingDetector",
     "KNNDetector",
+    "KernelPCADetector",
     "LogitDetector",
     "MahalanobisDetector",
     "NCIDetector",
