@@ -46,6 +46,10 @@ SHAPERS = {
     "ASH-B": ASH("b"),
     "SCALE": SCALE(),
 }
+OPTIONS = {  # measured beside the default
+    "she": [(f"she ({metric})", {"metric": metric}) for metric in ("cosine", "euclidean")],
+    "kernel_pca": [("kernel_pca (cosine)", {"kernel": "cosine"})],
+}
 SCORES_AFTER = {  # what is measured after each shaper, "" for none
     **dict.fromkeys(["", "ReAct", "DICE"], tuple(LOGIT_SCORES)),
     **dict.fromkeys(["VRA", "ASH-S", "ASH-P", "ASH-B", "SCALE"], ("energy",)),
@@ -98,6 +102,12 @@ def score_cases(data):
             yield Case(f"WeiPer+{method}", before, make)
 
 
+def seeded(estimator, seed):
+    """A clone of an estimator, with the seed where it draws."""
+    draws = "random_state" in estimator.get_params()
+    return clone(estimator).set_params(**({"random_state": seed} if draws else {}))
+
+
 def peer_cases(data):
     """The registry's detectors that are no logit score."""
     for entry in all_detectors():
@@ -107,10 +117,9 @@ def peer_cases(data):
         # On rows that the classifier has learnt, the best temperature is too low.
         held_out = entry.needs_labels and "validation" in data
         split = "validation" if held_out else "train"
-        for metric in ("cosine", "euclidean") if entry.name == "she" else ():
-            variant = partial(entry.estimator, metric=metric, **head)
-            yield Case(f"she ({metric})", "", lambda seed, v=variant: v())
-        yield Case(entry.name, "", lambda seed, e=entry, h=head: e.estimator(**h), split=split)
+        for name, parameters in (*OPTIONS.get(entry.name, ()), (entry.name, {})):
+            make = partial(seeded, entry.estimator(**head, **parameters))
+            yield Case(name, "", make, split=split)
 
 
 def measure(case, data, ood, seed):

@@ -34,6 +34,8 @@ TESTS = [
     "tests/_support/test_row_products.py",
     "tests/_weiper/test_engines.py",
     "tests/_weiper/test_golden_weiper.py",
+    "tests/baselines/test_actsub.py",
+    "tests/baselines/test_kernel_pca.py",
     "tests/baselines/test_parity.py",
     "tests/baselines/test_parity_full.py",
     "tests/model_selection/test_weiper_cv.py",

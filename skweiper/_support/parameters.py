@@ -3,6 +3,7 @@
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
+    RealNotInt,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "BaseComposition",
     "HasMethods",
     "Interval",
+    "RealNotInt",
     "StrOptions",
     "validate_parameter_constraints",
     "validate_params",

@@ -1,8 +1,10 @@
 """The peers: other post-hoc detectors on features and head, one file each."""
 
+from skweiper.baselines.actsub import ActSubDetector
 from skweiper.baselines.dice import DICEDetector, dice_weight
 from skweiper.baselines.fdbd import FDBDDetector
 from skweiper.baselines.gradnorm import GradNormDetector
+from skweiper.baselines.kernel_pca import KernelPCADetector
 from skweiper.baselines.kl_matching import KLMatchingDetector
 from skweiper.baselines.knn import KNNDetector
 from skweiper.baselines.logit import LogitDetector
@@ -18,11 +20,13 @@ from skweiper.baselines.temperature_scaling import TemperatureScalingDetector
 from skweiper.baselines.vim import ViMDetector
 
 __all__ = [
+    "ActSubDetector",
     "DICEDetector",
     "FDBDDetector",
     "GradNormDetector",
     "KLMatchingDetector",
     "KNNDetector",
+    "KernelPCADetector",
     "LogitDetector",
     "MahalanobisDetector",
     "NCIDetector",

@@ -17,7 +17,10 @@ from skweiper.baselines.base import HeadDetector
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
 
 # Without its classes, temperature scaling takes a temperature that is given.
-OPTIONS = {"TemperatureScalingDetector": {"temperature": 2.0}}
+OPTIONS = {
+    "TemperatureScalingDetector": {"temperature": 2.0},
+    "KernelPCADetector": {"random_state": 0},
+}
 DETECTORS = [
     getattr(baselines, name)(**OPTIONS.get(name, {}))
     for name in baselines.__all__
