@@ -17,6 +17,7 @@ OTHER_VALUES = {
     "delta": 0.7,
     "epsilon": 0.4,
     "epsilon_perturbed": 0.4,
+    "flip_rate": 0.3,
     "lambda_1": 7.0,
     "lambda_2": 7.0,
     "method": "energy",
