@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bench_detectors import load
-from bench_width import digits_problem
+from bench_width import network
 from reporting import machine, markdown_table, save
 
 from skweiper import WeiPerDetector
@@ -60,7 +60,9 @@ def problems(folder, most, seed):
         if not path.stem.startswith("golden"):
             yield (path.stem, *load(path, most))
     for width in (32, 128):
-        yield f"digits {width}", *digits_problem(width, seed)
+        (weight, bias), train, test, ood = network(width, seed)
+        data = {"train": train, "test": test, "weight": weight, "bias": bias}
+        yield f"digits {width}", data, {"ood": ood}
 
 
 def scores_of(detector, data, ood, held_out):

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from dumps import AUTHORS_GRID, grouped_sets, thinned
 
-from skweiper import WeiPerDetector
 from skweiper.model_selection import WeiPerDetectorCV, synthetic_outliers
 from skweiper.model_selection.synthetic import SYNTHETIC_METHODS
 
@@ -62,7 +61,7 @@ def chosen_by(path, max_train, max_rows, n_repeats, seed):
 
 
 def sweep(train, sets, weight, bias, n_repeats, seed):
-    """AUROC of every candidate on every set: DataFrame of candidates by sets."""
+    """AUROC of every candidate on every set: DataFrame of candidates by sets, the default last."""
     X, y, cv = [train], [np.ones(len(train), int)], []
     first = len(train)
     for id_rows, ood_rows in sets.values():
@@ -73,7 +72,7 @@ def sweep(train, sets, weight, bias, n_repeats, seed):
     search = WeiPerDetectorCV(
         weight,
         bias,
-        param_grid={**AUTHORS_GRID, "n_repeats": [n_repeats]},
+        param_grid=[{**AUTHORS_GRID, "n_repeats": [n_repeats]}, {"n_repeats": [n_repeats]}],
         cv=cv,
         refit=False,
         random_state=seed,
@@ -81,17 +80,16 @@ def sweep(train, sets, weight, bias, n_repeats, seed):
     columns = {
         name: search.cv_results_[f"split{number}_test_score"] for number, name in enumerate(sets)
     }
-    return pd.DataFrame(columns).join(pd.DataFrame(search.cv_results_["params"]))
+    return pd.DataFrame(columns)
 
 
 def comparison(results, choices, test_sets):
     """One row per way to choose, one column per test set."""
-    default = WeiPerDetector().get_params()
-    is_default = np.all([results[name] == default[name] for name in AUTHORS_GRID], axis=0)
-    rows = {"default": np.flatnonzero(is_default)[0]}
-    rows |= {name: results[name].argmax() for name in choices}
-    table = pd.DataFrame({name: results[test_sets].iloc[row] for name, row in rows.items()}).T
-    table.loc["best candidate"] = results[test_sets].max()
+    candidates, default = results.iloc[:-1], results[test_sets].iloc[-1]
+    rows = {name: candidates[name].argmax() for name in choices}
+    chosen = {name: candidates[test_sets].iloc[row] for name, row in rows.items()}
+    table = pd.DataFrame({"default": default, **chosen}).T
+    table.loc["best candidate"] = candidates[test_sets].max()
     return 100 * table
 
 

@@ -8,6 +8,7 @@ to 9 are OOD. Every seed splits the data, initialises the network and perturbs i
 
 import argparse
 
+import numpy as np
 import pandas as pd
 from reporting import markdown_table
 from sklearn.datasets import load_digits
@@ -19,7 +20,26 @@ from skweiper.baselines import KNNDetector, LogitDetector
 from skweiper.head import head_from_classifier, penultimate_features
 from skweiper.metrics import auroc
 
-DELTAS = (0.25, 0.5, 1.0, 2.0)
+DELTAS = (0.25, 0.5, 1.0, 2.0, "auto")
+
+
+def network(width, seed, held_out=(7, 8, 9)):
+    """A small network that never saw three of the digits.
+
+    Returns
+    -------
+    head : (ndarray, ndarray)
+    train, test, ood : ndarray of shape (n_samples, width)
+        Penultimate features of ID rows, other ID rows and the held-out digits.
+    """
+    X, y = load_digits(return_X_y=True)
+    X, is_ood = X / 16, np.isin(y, held_out)
+    X_train, X_test, y_train, _ = train_test_split(
+        X[~is_ood], y[~is_ood], test_size=0.4, random_state=seed
+    )
+    fitted = MLPClassifier((width,), max_iter=1000, random_state=seed).fit(X_train, y_train)
+    features = [penultimate_features(fitted, rows) for rows in (X_train, X_test, X[is_ood])]
+    return head_from_classifier(fitted), *features
 
 
 def detectors(head, seed):
@@ -27,40 +47,17 @@ def detectors(head, seed):
     table = {"MSP": LogitDetector(*head, method="msp"), "KNN": KNNDetector()}
     for method in ("msp", "kld"):
         for delta in DELTAS:
-            name = f"WeiPer+{method}, delta={delta:g}"
+            name = f"WeiPer+{method}, delta={delta}"
             table[name] = WeiPerDetector(*head, method=method, delta=delta, random_state=seed)
     return table
 
 
-def digits_problem(width, seed):
-    """Features and head of a network of the digits 0 to 6, and 7 to 9 as OOD.
-
-    Returns
-    -------
-    data : dict
-        `train`, `test`, `weight` and `bias`.
-    ood : dict
-        Features of the OOD digits by the name "ood".
-    """
-    X, y = load_digits(return_X_y=True)
-    X = X / 16
-    X_train, X_test, y_train, _ = train_test_split(
-        X[y < 7], y[y < 7], test_size=0.4, random_state=seed
-    )
-    network = MLPClassifier((width,), max_iter=1000, random_state=seed).fit(X_train, y_train)
-    train, test, ood = (penultimate_features(network, rows) for rows in (X_train, X_test, X[y > 6]))
-    weight, bias = head_from_classifier(network)
-    return {"train": train, "test": test, "weight": weight, "bias": bias}, {"ood": ood}
-
-
 def aurocs(width, seed):
     """AUROC (%) by name of the detector, of one network."""
-    data, ood = digits_problem(width, seed)
-    train, test, ood = data["train"], data["test"], ood["ood"]
-    fitted = detectors((data["weight"], data["bias"]), seed)
+    head, train, test, ood = network(width, seed)
     return {
         name: 100 * auroc(*map(detector.fit(train).score_samples, (test, ood)))
-        for name, detector in fitted.items()
+        for name, detector in detectors(head, seed).items()
     }
 
 

@@ -13,6 +13,7 @@ LogitScore: TypeAlias = Callable[[Any], Any]
 """From logits of shape (..., n_classes) to scores of shape (...)."""
 LogitMethod: TypeAlias = Literal["msp", "max_logit", "energy", "entropy", "gen"] | LogitScore
 Method: TypeAlias = Literal["kld"] | LogitMethod
+Delta: TypeAlias = float | Literal["auto"]
 Projection: TypeAlias = Literal["implicit", "explicit", "random"]
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 Engine: TypeAlias = Literal["auto", "numpy", "numba"]

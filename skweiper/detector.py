@@ -11,11 +11,12 @@ from sklearn.utils import Bunch, check_random_state
 from skweiper._support.containers import index_of
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.rows import checked_rows
-from skweiper._typing import Device, Engine, Method, Projection, Seed
+from skweiper._typing import Delta, Device, Engine, Method, Projection, Seed
 from skweiper._weiper.engines.select import DEVICES, ENGINES, select_engine
 from skweiper._weiper.execution import LastExecution
 from skweiper._weiper.fitting import collect, fit
-from skweiper._weiper.perturbation import PROJECTIONS, Perturbation
+from skweiper._weiper.flips import perturbed
+from skweiper._weiper.perturbation import PROJECTIONS
 from skweiper._weiper.rules import KLDTerms, rule_of
 from skweiper.base import BaseDetector
 from skweiper.head import check_head, head_from_classifier
@@ -56,10 +57,13 @@ class WeiPerDetector(BaseDetector):
         the paper's ablation: directions of length `delta` alone; the head gives only their number.
     n_repeats : int, default=100
         Perturbations per class, r. In [1, inf).
-    delta : float, default=2.0
+    delta : float or "auto", default="auto"
         Length of a perturbation relative to its weight's. In [0, inf); 0 leaves the logits as
-        they are. Logits move in proportion to delta / sqrt(n_features): take less with fewer than
-        some 200 features (1 with 64 to 128, 0.25 to 0.5 with 8 to 16), see docs/detectors.md.
+        they are. "auto" is the length at which a share `flip_rate` of the perturbed heads changes
+        the prediction of training rows, see Notes. The published settings are 1.8 to 2.4.
+    flip_rate : float, default=0.1
+        What delta="auto" aims at; without effect where delta is a number. In (0, 1), but of C
+        classes at most some 1 - 1/C of the perturbed heads ever change a prediction.
     n_bins : int, default=100
         Bins of each histogram, over the range seen in training. In [2, inf).
     smoothing : int, default=4
@@ -90,6 +94,8 @@ class WeiPerDetector(BaseDetector):
     ----------
     head_ : Head
         Checked copy of weight and bias.
+    delta_ : float
+        The length in use: `delta`, or what "auto" found.
     perturbation_ : Perturbation
         Head, projection, delta, repeats and seed: all that determines the perturbed logits.
     rule_ : object
@@ -111,6 +117,17 @@ class WeiPerDetector(BaseDetector):
 
     Notes
     -----
+    Along fixed draws perturbed logits are linear in delta. So a training row has one flip length in
+    each repeat i, from which on another class has the largest logit. With logits l, the predicted
+    class y and the shifts s of the logits at delta = 1 it is the least, over the classes c with
+    :math:`s_{ic} > s_{iy}`, of :math:`(l_y - l_c) / (s_{ic} - s_{iy})`; infinite if there is none.
+    delta="auto" is the `flip_rate`-quantile of the flip lengths of all repeats and of 1,000 inlier
+    rows spread over X (all, where there are fewer). It needs no OOD data, and does not depend on
+    the scale of the features nor, but for the draws, on the number of features or classes. A row
+    of zeros, or one whose largest logit is that of two classes, has no flip length and is not
+    counted. With one class and with the random projection there is no prediction to change: delta
+    is then 2. So it is, with a warning, where fewer predictions than `flip_rate` ever change.
+
     Computation is in single precision and in chunks within scikit-learn's `working_memory`. On one
     machine and engine a row has one score, to the last bit, whatever rows stand beside it, in
     whatever order, chunks, threads or memory, with every projection. Between machines, engines and
@@ -139,7 +156,8 @@ class WeiPerDetector(BaseDetector):
         "method": [StrOptions({"kld", *LOGIT_SCORES}), callable],
         "projection": [StrOptions(set(PROJECTIONS))],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "delta": [Interval(Real, 0, None, closed="left")],
+        "delta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "flip_rate": [Interval(Real, 0, 1, closed="neither")],
         "n_bins": [Interval(Integral, 2, None, closed="left")],
         "smoothing": [Interval(Integral, 1, None, closed="left")],
         "smoothing_perturbed": [Interval(Integral, 1, None, closed="left")],
@@ -161,7 +179,8 @@ class WeiPerDetector(BaseDetector):
         method: Method = "kld",
         projection: Projection = "implicit",
         n_repeats: int = 100,
-        delta: float = 2.0,
+        delta: Delta = "auto",
+        flip_rate: float = 0.1,
         n_bins: int = 100,
         smoothing: int = 4,
         smoothing_perturbed: int = 15,
@@ -181,6 +200,7 @@ class WeiPerDetector(BaseDetector):
         self.projection = projection
         self.n_repeats = n_repeats
         self.delta = delta
+        self.flip_rate = flip_rate
         self.n_bins = n_bins
         self.smoothing = smoothing
         self.smoothing_perturbed = smoothing_perturbed
@@ -217,12 +237,12 @@ class WeiPerDetector(BaseDetector):
     def _fit(self, rows, labels):
         random_state = check_random_state(self.random_state)
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
-        self.perturbation_ = Perturbation.draw(
-            self.head_, self.projection, self.delta, self.n_repeats, random_state
-        )
-        self._last_execution = LastExecution()
-        rule = rule_of(self.get_params(deep=False))
-        fitted = fit(rows, self._execution(rows), rule, random_state, self.verbose)
+        parameters = self.get_params(deep=False)
+        engine = select_engine(self.engine, self.device, rows.X)
+        execution = perturbed(rows, self.head_, parameters, engine, random_state)
+        self.perturbation_, self.delta_ = execution.perturbation, execution.perturbation.delta
+        self._last_execution = LastExecution(execution)
+        fitted = fit(rows, execution, rule_of(parameters), random_state, self.verbose)
         self._keep(fitted.rule)
         return fitted.scores
 

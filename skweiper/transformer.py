@@ -16,10 +16,15 @@ from skweiper._support.memory import (
 )
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.rows import FeatureRows, checked_rows, row_slices
-from skweiper._support.validation import check_feature_matrix, check_width_and_names
-from skweiper._typing import Projection, Seed
+from skweiper._support.validation import (
+    check_feature_matrix,
+    check_width_and_names,
+    inlier_rows,
+)
+from skweiper._typing import Delta, Projection, Seed
 from skweiper._weiper.engines.numpy import NumpyEngine
-from skweiper._weiper.perturbation import FLOAT32_BYTES, PROJECTIONS, Perturbation
+from skweiper._weiper.flips import perturbed
+from skweiper._weiper.perturbation import FLOAT32_BYTES, PROJECTIONS
 from skweiper.base import Estimator
 from skweiper.head import check_head
 
@@ -42,14 +47,20 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         of perturbed logits, but one column is no fixed direction in feature space.
     n_repeats : int, default=100
         Perturbations per class. In [1, inf).
-    delta : float, default=2.0
-        Length of a perturbation relative to its weight's. In [0, inf).
+    delta : float or "auto", default="auto"
+        Length of a perturbation relative to its weight's, in [0, inf). "auto" is the length at
+        which a share `flip_rate` of the perturbed heads changes the prediction of training rows,
+        as in `WeiPerDetector`.
+    flip_rate : float, default=0.1
+        What delta="auto" aims at, in (0, 1).
     random_state : int, RandomState instance or None, default=None
         Draws the perturbations, in `fit` only.
 
     Attributes
     ----------
     head_ : Head
+    delta_ : float
+        The length in use: `delta`, or what "auto" found.
     perturbation_ : Perturbation
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -72,7 +83,8 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
     _parameter_constraints = {
         "projection": [StrOptions(set(PROJECTIONS))],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "delta": [Interval(Real, 0, None, closed="left")],
+        "delta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "flip_rate": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
     }
 
@@ -83,7 +95,8 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         *,
         projection: Projection = "implicit",
         n_repeats: int = 100,
-        delta: float = 2.0,
+        delta: Delta = "auto",
+        flip_rate: float = 0.1,
         random_state: Seed = None,
     ) -> None:
         self.weight = weight
@@ -91,17 +104,20 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         self.projection = projection
         self.n_repeats = n_repeats
         self.delta = delta
+        self.flip_rate = flip_rate
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check the head against X and draw the perturbations' seed.
+        """Check the head against X, draw the perturbations' seed and find their length.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Only its shape and feature names are used.
-        y : None
-            Ignored.
+            In-distribution features. With a number as `delta`, only its shape and feature names
+            are used.
+        y : array-like of shape (n_samples,), default=None
+            Rows with y == -1 are known outliers and take no part. Any other label, or none,
+            means inlier.
 
         Returns
         -------
@@ -110,16 +126,19 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
         with self._fitting():
             self._validate_params()
             X = check_feature_matrix(X, type(self).__name__)
+            inliers = inlier_rows(X, y)
             check_width_and_names(self, X, reset=True)
-            rows = FeatureRows(X)
-            for chunk in row_slices(len(rows), TRANSFORMED_ROWS):
-                rows.load(chunk)
-            self.head_ = check_head(self.weight, self.bias, rows.n_features)
-            random_state = check_random_state(self.random_state)
-            self.perturbation_ = Perturbation.draw(
-                self.head_, self.projection, self.delta, self.n_repeats, random_state
-            )
+            for chunk in row_slices(X.shape[0], TRANSFORMED_ROWS):
+                FeatureRows(X).load(chunk)
+            self.head_ = check_head(self.weight, self.bias, X.shape[1])
+            self._draw(FeatureRows.where(X, inliers))
         return self
+
+    def _draw(self, rows):
+        parameters = self.get_params(deep=False)
+        random_state = check_random_state(self.random_state)
+        execution = perturbed(rows, self.head_, parameters, NumpyEngine(), random_state)
+        self.perturbation_, self.delta_ = execution.perturbation, execution.perturbation.delta
 
     def transform(self, X: ArrayLike) -> Any:
         """Perturbed logits of each sample.

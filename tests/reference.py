@@ -87,6 +87,42 @@ def mean_score(score, logits):
     return sum(score(repeat) for repeat in logits) / len(logits)
 
 
+def flip_length(logits, slopes):
+    """Least delta from which on `logits + delta * slopes` has its largest entry elsewhere.
+
+    Infinite where there is none, None where the largest logit is that of two classes.
+    """
+    own = max(range(len(logits)), key=lambda c: logits[c])
+    if sum(v == logits[own] for v in logits) > 1:
+        return None
+    lengths = [
+        (logits[own] - logits[c]) / (slopes[c] - slopes[own])
+        for c in range(len(logits))
+        if c != own and slopes[c] > slopes[own]
+    ]
+    return min(lengths, default=math.inf)
+
+
+def learnt_delta(features, weight, bias, slopes, flip_rate):
+    """The flip rate's quantile, linearly interpolated, of all flip lengths of rows beside zero.
+
+    `slopes(z)[i][c]` is by how much the logit of class c moves in repeat i, at delta = 1.
+    """
+    lengths = []
+    for z in features:
+        logits = [w @ z + b for w, b in zip(weight, bias, strict=True)]
+        for repeat in slopes(z):
+            length = flip_length(logits, repeat)
+            if length is not None and any(z):
+                lengths.append(length)
+    lengths.sort()
+    position = flip_rate * (len(lengths) - 1)
+    below = math.floor(position)
+    if position == below:
+        return lengths[below]
+    return lengths[below] + (position - below) * (lengths[below + 1] - lengths[below])
+
+
 class WeiPerKLD:
     """fit and score of WeiPer+KLD for given perturbed logits of shape (n, r, C)."""
 

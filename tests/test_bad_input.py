@@ -103,7 +103,9 @@ def test_bad_heads(small, name):
 
 BAD_PARAMS = [
     ("method", "mps"), ("method", 3), ("projection", "both"), ("n_repeats", 0), ("n_repeats", 1.5),
-    ("delta", -0.1), ("delta", np.nan), ("n_bins", 1), ("n_bins", 10.0), ("smoothing", 0),
+    ("delta", -0.1), ("delta", np.nan), ("delta", "automatic"), ("delta", None),
+    ("flip_rate", 0), ("flip_rate", 1), ("flip_rate", "auto"),
+    ("n_bins", 1), ("n_bins", 10.0), ("smoothing", 0),
     ("smoothing_perturbed", 0), ("lambda_1", -1), ("lambda_2", -1), ("epsilon", 0),
     ("epsilon_perturbed", 0), ("contamination", 0), ("contamination", 0.51), ("device", "gpu"),
     ("engine", "torch"), ("random_state", "seed"), ("verbose", -1),

@@ -157,7 +157,7 @@ def test_one_row_and_constant_features_work(small):
     one = WeiPerDetector(small["weight"], small["bias"], random_state=0).fit(small["X"][:1])
     assert np.isfinite(one.score_samples(small["X"])).all()
     constant = np.full((20, 12), 3.0)
-    detector = WeiPerDetector(np.zeros((5, 12)), random_state=0).fit(constant)
+    detector = WeiPerDetector(np.zeros((5, 12)), delta=2.0, random_state=0).fit(constant)
     assert np.isfinite(detector.score_samples(constant)).all()
     np.testing.assert_allclose(detector.densities(constant).feature.sum(axis=1), 1)
 

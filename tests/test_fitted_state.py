@@ -23,6 +23,7 @@ OTHER_VALUES = {
     "holdout": 0.4,
     "gamma": 0.7,
     "kernel": "cosine",
+    "flip_rate": 0.3,
     "lambda_1": 7.0,
     "lambda_2": 7.0,
     "method": "energy",

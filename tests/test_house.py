@@ -26,7 +26,7 @@ METHOD_ROOMS = (  # within _weiper
     {"engines"},
     {"execution", "rules"},
     {"passes"},
-    {"fitting"},
+    {"fitting", "flips"},
 )
 OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "dask", "pyarrow"}
 

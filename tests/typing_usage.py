@@ -34,6 +34,7 @@ def detectors(weight: NDArray[np.float32], X: NDArray[np.float16]) -> None:
     assert_type(detector.score_samples(X), NDArray[np.float64])
     assert_type(detector.predict(X), NDArray[np.int_])
     assert_type(detector.score(X, [1, -1]), float)
+    WeiPerDetector(weight, delta="auto", flip_rate=0.2)
     detector.calibrate(X, tpr=0.9).calibrate_p_values(X)
     ood_discoveries(detector.p_value(X), 0.1, method="by")
     WeiPerDetector(weight, None, **PRESETS["cifar10-resnet18"])

@@ -68,7 +68,8 @@ class HostShares(NamedTuple):
         Counts that are summed over blocks, or the unperturbed logits that a fit keeps for its
         second pass.
     sample : int
-        What a fit keeps of the rows whose scores set its threshold.
+        The flip lengths that delta is learnt from, and then what a fit keeps of the rows whose
+        scores set its threshold.
     """
 
     perturbation: int

@@ -38,6 +38,10 @@ class FeatureRows:
         """The rows of X where `mask` is true; all of them where it is None."""
         return cls(X, None if mask is None else np.flatnonzero(mask))
 
+    def take(self, rows):
+        """Some of the rows, by their numbers among these."""
+        return FeatureRows(self.X, rows if self.row_index is None else self.row_index[rows])
+
     def __len__(self):
         return self.X.shape[0] if self.row_index is None else len(self.row_index)
 

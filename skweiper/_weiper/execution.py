@@ -1,5 +1,7 @@
 """Where a perturbation is computed: its blocks kept or drawn again, its rows in chunks."""
 
+import numpy as np
+
 from skweiper._support.rows import row_slices
 
 CHUNK_ROWS = 512
@@ -42,6 +44,19 @@ class Execution:
         """How much of a pass may be in memory at once, as the memory is now."""
         return self.first_engine.plan(self.perturbation.nbytes)
 
+    def turned_into(self, perturbation):
+        """The execution of a perturbation of which this one has the `directions()`.
+
+        A kept block is taken along, and not drawn again; this execution is of no more use.
+        """
+        engine, block = self.first_engine, self._kept_block
+        other = Execution(perturbation, engine)
+        self.forget()
+        if block is not None and (perturbation.projection == "implicit" or engine.xp is np):
+            with engine.working():
+                other._kept_block = perturbation.lengthened(block, perturbation.nbytes)
+        return other
+
     def holds_block(self):
         """Whether a drawn perturbation is kept."""
         return self._kept_block is not None
@@ -72,13 +87,17 @@ class Execution:
         block = self.whole_block()
         return self.streamed_blocks() if block is None else [block]
 
-    def parts(self, n_rows, n_bins=0, most=CHUNK_ROWS, plan=None):
-        """Slices of rows whose chunks, one per thread, fit their share of the memory."""
+    def parts(self, n_rows, n_bins=0, most=CHUNK_ROWS, plan=None, more_bytes=0):
+        """Slices of rows whose chunks, one per thread, fit their share of the memory.
+
+        With `more_bytes` per row beyond its features, logits and bins.
+        """
         head = self.perturbation.head
         bytes_per_row = (
             BYTES_PER_FEATURE * head.n_features
             + BYTES_PER_LOGIT * head.n_classes
             + BYTES_PER_BIN * n_bins
+            + more_bytes
         )
         n_logits = self.perturbation.n_logits
         engine, plan = self.first_engine, plan or self.plan()
@@ -102,10 +121,14 @@ class LastExecution:
     """The execution of the last call, used again for the same perturbation and engine.
 
     Pickling or copying it gives an empty one: draws are rebuilt from their seed.
+
+    Parameters
+    ----------
+    execution : Execution or None
     """
 
-    def __init__(self):
-        self.execution = None
+    def __init__(self, execution=None):
+        self.execution = execution
 
     def __reduce__(self):
         return LastExecution, ()

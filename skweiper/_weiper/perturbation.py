@@ -5,7 +5,7 @@ same draws on every machine, since `numpy.random.RandomState`'s stream is frozen
 work with are blocks: some consecutive repeats of the perturbation, drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betaincinv
@@ -151,6 +151,22 @@ class Perturbation:
         seed = int(random_state.randint(LARGEST_SEED))
         return cls(head, projection, float(delta), int(n_repeats), seed)
 
+    def of_length(self, delta):
+        """The same draws at another length."""
+        return replace(self, delta=float(delta))
+
+    def directions(self):
+        """The same draws at delta = 1, without the head's weights where they are added to these."""
+        alone = "implicit" if self.projection == "implicit" else "random"
+        return replace(self, projection=alone, delta=1.0)
+
+    def head_block(self):
+        """The head itself in the form of a block without repeats."""
+        head = self.head
+        weight = None if head.weight is None else head.weight.astype(np.float32)
+        no_offsets = np.empty((0, head.n_classes), np.float32)
+        return ImplicitBlock(weight, head.bias.astype(np.float32), no_offsets)
+
     @property
     def n_logits(self):
         """Perturbed logits of one sample."""
@@ -178,7 +194,7 @@ class Perturbation:
         ImplicitBlock or ExplicitBlock
         """
         if self.projection == "implicit":
-            yield self._implicit_block()
+            yield self.lengthened(self._offsets_block(), budget)
             return
         random_state = np.random.RandomState(self.seed)
         together = weights_together(self.head.n_classes)
@@ -186,37 +202,49 @@ class Perturbation:
         is_whole = fitting == self.n_repeats
         repeats = fitting if is_whole else max(1, fitting // together) * together
         for first in range(0, self.n_repeats, repeats):
-            yield self._explicit_block(min(repeats, self.n_repeats - first), budget, random_state)
+            n_repeats = min(repeats, self.n_repeats - first)
+            yield self.lengthened(self._directions_block(n_repeats, budget, random_state), budget)
 
-    def _implicit_block(self):
+    def lengthened(self, block, budget):
+        """A block of `directions()`, turned in place into the same repeats of this perturbation.
+
+        The bits are those of the block drawn anew.
+        """
+        if self.projection == "implicit":
+            offsets = block.offsets
+            offsets *= np.float32(self.delta)
+            return block
+        if self.projection == "random":
+            weight = block.weight
+            weight *= np.float32(self.delta)
+            return block
+        matrix, lengths = self.head.matrix, self.delta * self.head.norms[:, None]
+        for repeat in block.weight:
+            for part in self._class_slices(budget):
+                repeat[part] = matrix[part] + lengths[part] * repeat[part]
+        return ExplicitBlock(block.weight, self.head.bias.astype(np.float32))
+
+    def _class_slices(self, budget):
+        """Classes whose draws in double precision fit a quarter of the budget."""
+        n_bytes, n_classes = DRAW_BYTES * self.head.n_features, self.head.n_classes
+        return row_slices(n_classes, rows_within(budget // 4, n_bytes, n_classes))
+
+    def _offsets_block(self):
         head = self.head
         random_state = np.random.RandomState(self.seed)
         uniform = draw_stratified_uniform(self.n_repeats, head.n_classes, random_state)
-        lengths, offsets = self.delta * head.norms, np.empty(uniform.shape, np.float32)
+        norms, offsets = head.norms, np.empty(uniform.shape, np.float32)
         # Part by part, for no further double precision copies of the whole.
         together = rows_within(QUANTILE_BYTES, uniform.itemsize * head.n_classes, self.n_repeats)
         for part in row_slices(self.n_repeats, together):
-            offsets[part] = lengths * sphere_marginal_quantile(uniform[part], head.n_features)
-        weight = None if head.weight is None else head.weight.astype(np.float32)
-        return ImplicitBlock(weight, head.bias.astype(np.float32), offsets)
+            offsets[part] = norms * sphere_marginal_quantile(uniform[part], head.n_features)
+        return replace(self.head_block(), offsets=offsets)
 
-    def _explicit_block(self, n_repeats, budget, random_state):
+    def _directions_block(self, n_repeats, budget, random_state):
         head = self.head
         weight = np.empty((n_repeats, head.n_classes, head.n_features), np.float32)
-        classes = rows_within(budget // 4, DRAW_BYTES * head.n_features, head.n_classes)
         for repeat in weight:
-            for first in range(0, head.n_classes, classes):
-                part = slice(first, min(first + classes, head.n_classes))
-                repeat[part] = self._perturbed_rows(part, random_state)
-        bias = np.zeros_like(head.bias) if self.projection == "random" else head.bias
-        return ExplicitBlock(weight, bias.astype(np.float32))
-
-    def _perturbed_rows(self, classes, random_state):
-        head = self.head
-        noise = draw_directions(classes.stop - classes.start, head.n_features, random_state)
-        noise *= self.delta
-        if self.projection == "random":
-            return noise
-        noise *= head.norms[classes, None]
-        noise += head.matrix[classes]
-        return noise
+            for part in self._class_slices(budget):
+                n_directions = part.stop - part.start
+                repeat[part] = draw_directions(n_directions, head.n_features, random_state)
+        return ExplicitBlock(weight, np.zeros(head.n_classes, np.float32))

@@ -26,7 +26,14 @@ from skweiper.model_selection.sweep import FittedGroup
 STUDIES: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType(
     {
         "n_repeats": ({"n_repeats": 1}, {"n_repeats": 10}, {"n_repeats": 50}, {"n_repeats": 100}),
-        "delta": ({"delta": 0.0}, {"delta": 1.0}, {"delta": 2.0}, {"delta": 4.0}),
+        "delta": (
+            {"delta": 0.0},
+            {"delta": "auto", "flip_rate": 0.05},
+            {"delta": "auto", "flip_rate": 0.1},
+            {"delta": "auto", "flip_rate": 0.2},
+            {"delta": "auto", "flip_rate": 0.4},
+            {"delta": 2.0},
+        ),
         "n_bins": ({"n_bins": 20}, {"n_bins": 60}, {"n_bins": 100}, {"n_bins": 200}),
         "smoothing": ({"smoothing": 1}, {"smoothing": 4}, {"smoothing": 40}),
         "smoothing_perturbed": (
@@ -84,9 +91,10 @@ def ablation(
         For each study the settings to try, each a dict of the hyperparameters that it changes.
         The key "term" asks for one term of WeiPer+KLD alone, by its name in `score_components`:
         "feature_divergence" or "logit_divergence" (negated) or "msp".
-        The standard studies are: repeats, delta, bins, smoothing and epsilon of both spaces, each
-        term of the score alone and left out (without lambda_2: KLD only), implicit against
-        explicit, and random projections (directions in place of the head's weights).
+        The standard studies are: repeats, delta (none, at several flip rates, and 2 as published),
+        bins, smoothing and epsilon of both spaces, each term of the score alone and left out
+        (without lambda_2: KLD only), implicit against explicit, and random projections (directions
+        in place of the head's weights).
     seeds : iterable of int, default=range(10)
         Values of `random_state`; the spread over them is the method's own noise.
     verbose : int, default=0

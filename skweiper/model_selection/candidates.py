@@ -7,9 +7,10 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
 from skweiper._support.parameters import validate_params
+from skweiper._weiper.flips import is_auto
 from skweiper._weiper.rules import KLDTerms, rule_of
 
-PASS_PARAMETERS = ("delta", "n_repeats", "projection", "random_state")
+PASS_PARAMETERS = ("delta", "flip_rate", "n_repeats", "projection", "random_state")
 """Each distinct combination of these takes a pass over the data of its own."""
 DOWNSTREAM_PARAMETERS = (
     "method",
@@ -188,7 +189,9 @@ def _pass_key(params):
     seed = params["random_state"]
     is_number = isinstance(seed, (int, np.integer))
     seed_key = ("seed", int(seed)) if is_number else ("object", id(seed))
-    return (params["delta"], params["n_repeats"], params["projection"], seed_key)
+    # A flip rate says nothing where delta is a number.
+    length = ("auto", params["flip_rate"]) if is_auto(params["delta"]) else params["delta"]
+    return (length, params["n_repeats"], params["projection"], seed_key)
 
 
 def pass_groups(candidates):

@@ -13,9 +13,8 @@ from skweiper._support.rows import FeatureRows, row_slices
 from skweiper._weiper.density import bins_over, smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Request
 from skweiper._weiper.engines.select import select_engine
-from skweiper._weiper.execution import Execution
 from skweiper._weiper.fitting import collect, learn_densities, learn_ranges, offset_sample
-from skweiper._weiper.perturbation import Perturbation
+from skweiper._weiper.flips import perturbed
 from skweiper.head import check_head
 from skweiper.metrics import auroc_of_rows
 
@@ -94,11 +93,9 @@ class FittedGroup:
         params = group.pass_parameters
         self.random_state = check_random_state(deepcopy(params["random_state"]))
         head = check_head(template.weight, template.bias, train.n_features)
-        self.perturbation = Perturbation.draw(
-            head, params["projection"], params["delta"], params["n_repeats"], self.random_state
-        )
         engine = select_engine(template.engine, template.device, train.X)
-        self.execution = Execution(self.perturbation, engine)
+        self.execution = perturbed(train, head, params, engine, self.random_state)
+        self.perturbation = self.execution.perturbation
         self.request = Request(scores=tuple(group.scores))
         if group.n_bins:
             self._learn_densities(train)

@@ -30,8 +30,8 @@ class WeiPerDetectorCV(BaseDetector):
     """WeiPerDetector with its hyperparameters chosen by cross-validation.
 
     Gives the results of `GridSearchCV(WeiPerDetector(...), param_grid)`, but passes over the data
-    once per split and perturbation (`delta`, `n_repeats`, `projection`, `random_state`) and
-    computes all candidates that share one from the same counts.
+    once per split and perturbation (`delta`, `flip_rate`, `n_repeats`, `projection`,
+    `random_state`) and computes all candidates that share one from the same counts.
 
     Parameters
     ----------
@@ -40,9 +40,11 @@ class WeiPerDetectorCV(BaseDetector):
     bias : array-like of shape (n_classes,), default=None
         Bias of the final layer.
     param_grid : dict or list of dict
-        Lists of values over `method`, `delta`, `n_repeats`, `projection`, `random_state`, `n_bins`,
-        `smoothing`, `smoothing_perturbed`, `epsilon`, `epsilon_perturbed`, `lambda_1` and
-        `lambda_2`. What it leaves open has `WeiPerDetector`'s default.
+        Lists of values over `method`, `delta`, `flip_rate`, `n_repeats`, `projection`,
+        `random_state`, `n_bins`, `smoothing`, `smoothing_perturbed`, `epsilon`,
+        `epsilon_perturbed`, `lambda_1` and `lambda_2`. What it leaves open has `WeiPerDetector`'s
+        default. "auto" may stand among the numbers of `delta`; it is found anew from the training
+        rows of each split.
     cv : int, splitter, iterable of (train, test) or None, default=None
         As in GridSearchCV, where None is `KFold()` for an outlier detector. Every test fold needs
         ID and OOD rows: prefer `StratifiedKFold`, `OODSplit`, or what

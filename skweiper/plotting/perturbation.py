@@ -88,7 +88,7 @@ class PerturbationDisplay:
         Parameters
         ----------
         detector : WeiPerDetector, a search over one, or a Pipeline that ends in one
-            Fitted; gives head and delta.
+            Fitted; gives head and `delta_`.
         X_id : array-like of shape (n_id, n_features)
         X_ood : array-like of shape (n_ood, n_features)
         classes : (int, int), default=(0, 1)
@@ -122,7 +122,7 @@ class PerturbationDisplay:
             raise ValueError(
                 f"No sample of X_id is predicted as class {chosen[0]}. Choose other classes."
             )
-        weights = _perturbed(head, detector.delta, chosen[0], n_perturbed, random_state)
+        weights = _perturbed(head, detector.delta_, chosen[0], n_perturbed, random_state)
         fprs = np.array([_fpr(X_first, X_ood, w) for w in weights])
         own = head.matrix[chosen[0]]
         return cls(

@@ -115,7 +115,7 @@ def test_unperturbed_logits_are_computed_once_while_they_fit(dump, weight, monke
     for budget, n_expected in ((1024, len(dump)), (0.5, 2 * len(dump))):
         products.clear()
         with config_context(working_memory=budget):
-            WeiPerDetector(weight, n_repeats=5, random_state=0).fit(dump)
+            WeiPerDetector(weight, n_repeats=5, delta=2.0, random_state=0).fit(dump)
         assert n_expected * 0.9 < sum(products) <= n_expected
 
 

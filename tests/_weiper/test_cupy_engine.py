@@ -176,10 +176,26 @@ def test_scores_agree_with_the_cpu(cupy, projection, method, where):
     np.testing.assert_allclose(on_gpu, expected, rtol=1e-3 if method == "kld" else 1e-4)
 
 
+@pytest.mark.parametrize("projection", ["implicit", "explicit"])
+@pytest.mark.parametrize("where", ["cuda", "auto"])
+def test_delta_agrees_with_the_cpu(cupy, projection, where):
+    weight, X = make_data(50)
+    y = np.tile([1, 1, 1, -1, 1], 10)
+    detector = make_detector(weight, projection=projection, method="msp")
+    expected = detector.fit(X, y).delta_
+    given = X if where == "cuda" else cupy.asarray(X)
+    on_gpu = detector.set_params(device=where).fit(given, y).delta_
+    assert type(on_gpu) is float
+    assert on_gpu == pytest.approx(expected, rel=1e-5)
+    with memory_limit(cupy, 2**16):
+        in_parts = detector.fit(given, y).delta_
+    assert in_parts == pytest.approx(expected, rel=1e-5)
+
+
 def test_auroc_agrees_with_the_cpu(cupy):
     weight, X = make_data(60)
     outliers, is_id = 1.7 * X[::-1], np.repeat([True, False], 60)
-    detector = make_detector(weight, engine="auto")
+    detector = make_detector(weight, engine="auto", delta=2.0)
     both = np.concatenate([X, outliers])
     expected = roc_auc_score(is_id, detector.fit(X).score_samples(both))
     on_gpu = detector.set_params(device="cuda").fit(X).score_samples(both)

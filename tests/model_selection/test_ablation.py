@@ -18,7 +18,7 @@ def test_rows_equal_separately_fitted_detectors(data):
     train, held_out = data.train[::30], data.validation[:60]
     ood = {"a": data.validation_oos[:50], "b": data.test_oos[:40]}
     studies = {
-        "delta": [{"delta": 0.5}, {"delta": 3.0}],
+        "delta": [{"delta": 0.5}, {"delta": "auto", "flip_rate": 0.3}],
         "terms": [{"lambda_2": 0.0}, {"method": "msp"}],
         "projection": [{"projection": "random"}],
     }

@@ -132,6 +132,28 @@ def test_sweep_heat_map_has_x_along_columns():
     assert display.ax_.get_xlabel() == "delta"
 
 
+def test_a_learnt_delta_stands_beside_numbers():
+    deltas = np.ma.array([0.5, "auto", 2.0, "auto"], dtype=object)
+    display = SweepDisplay.from_cv_results(CV_RESULTS | {"param_delta": deltas}, "delta")
+    assert display.line_.get_ydata().tolist() == [0.7, 0.9, 0.8]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["0.5", "auto", "2"]
+    assert display.line_.get_linestyle() == "None"  # "auto" has no place among them
+
+
+def test_the_cone_has_the_length_that_was_learnt(data, detector):
+    given = clone(detector).set_params(delta=detector.delta_).fit(data.train)
+    other = clone(detector).set_params(delta=3 * detector.delta_).fit(data.train)
+    learnt, same, longer = (
+        PerturbationDisplay.from_estimator(one, data.test, data.test_oos[:50], n_perturbed=3)
+        for one in (detector, given, other)
+    )
+    assert np.array_equal(learnt.directions, same.directions)
+    # Without the perturbation the share of the first class's own weight would be 1, and 0 other.
+    np.testing.assert_allclose(
+        longer.directions - [1, 0], 3 * (learnt.directions - [1, 0]), atol=1e-9
+    )
+
+
 def test_sweep_names_a_parameter_that_was_not_searched():
     with pytest.raises(ValueError, match=r"no \['param_n_bins'\]; it has \['param_delta'"):
         SweepDisplay.from_cv_results(CV_RESULTS, "n_bins")

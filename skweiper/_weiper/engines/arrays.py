@@ -9,6 +9,7 @@ from skweiper._support.memory import rows_within
 from skweiper._support.validation import as_host
 from skweiper._weiper.density import smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
+from skweiper._weiper.engines.flips import flips_of
 from skweiper._weiper.engines.numpy import implicit_logit_range
 from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
@@ -151,6 +152,20 @@ class ArrayEngine(Engine):
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
         return Measured([], counts, score_sums if so_far is None else score_sums + so_far)
+
+    def flips(self, features, block, gains, predicted, lengths):
+        """As the contract."""
+        found = self.xp.empty((gains.shape[0], block.n_repeats), np.float32)
+
+        def work(part):
+            if isinstance(block, ImplicitBlock):
+                slopes = block.offsets
+            else:
+                slopes = self._products(features[part], block) * lengths
+            found[part] = flips_of(slopes, gains[part], predicted[part], self.xp)
+
+        self._for_each_tile(gains.shape[0], block.n_repeats * block.n_classes, work)
+        return found
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
         """As `NumpyEngine.divergence`."""

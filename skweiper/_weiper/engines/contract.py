@@ -177,6 +177,29 @@ class Engine:
         """
         raise NotImplementedError
 
+    def flips(self, features, block, gains, predicted, lengths):
+        """How fast each repeat of a directions' block takes a sample's prediction to another class.
+
+        The largest over the classes c of `gains[c] * (slope[i, c] - slope[i, predicted])`, 0 where
+        none is larger. The slopes are the offsets of an implicit block, and `lengths[c] * u[i, c]
+        @ z` of an explicit one.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_samples, n_features), float32
+        block : ImplicitBlock or ExplicitBlock
+            Prepared.
+        gains : ndarray of shape (n_samples, n_classes), float32
+            At least 0; 0 for the predicted class.
+        predicted : ndarray of shape (n_samples,), int
+        lengths : ndarray of shape (n_classes,), float32
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_repeats), float32
+        """
+        raise NotImplementedError
+
     def divergence(self, counts, n_values, window, training_density, epsilon):
         """Divergence of each sample's smoothed density from the training density.
 

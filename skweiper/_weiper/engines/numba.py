@@ -14,6 +14,7 @@ from skweiper._support.rows import row_slices
 from skweiper._weiper.density import with_floor
 from skweiper._weiper.engines.contract import Measured
 from skweiper._weiper.engines.numba_divergence import divergences
+from skweiper._weiper.engines.numba_flips import flip_rows
 from skweiper._weiper.engines.numba_kernels import (
     count_rows,
     measure_over_classes,
@@ -67,6 +68,13 @@ class NumbaEngine(NumpyEngine):
         training = _raised(training_density.tobytes(), epsilon)
         divergences(result, counts, n_values, window, *training, epsilon)
         return result
+
+    def flips(self, features, block, gains, predicted, lengths):
+        if not isinstance(block, ImplicitBlock):
+            return super().flips(features, block, gains, predicted, lengths)
+        found = np.zeros((len(gains), block.n_repeats), np.float32)
+        flip_rows(found, gains, predicted, np.ascontiguousarray(block.offsets.T))
+        return found
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         n_samples = features.shape[0]

@@ -12,6 +12,7 @@ from skweiper._support.row_products import row_products, weights_together, write
 from skweiper._support.rows import row_slices
 from skweiper._weiper.density import smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
+from skweiper._weiper.engines.flips import flips_of
 from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
@@ -130,6 +131,15 @@ class NumpyEngine(Engine):
             for total, score in zip(score_sums, scores, strict=True):
                 add_over_repeats(total[rows], score, tile, workspace)
         return Measured([], counts, score_sums)
+
+    def flips(self, features, block, gains, predicted, lengths):
+        found = np.empty((len(gains), block.n_repeats), np.float32)
+        rows, repeats = self._tile_shape(len(gains), block)
+        for part in row_slices(len(gains), rows):
+            for span in row_slices(block.n_repeats, repeats):
+                slopes = slopes_of(features[part], block, span, lengths)
+                found[part, span] = flips_of(slopes, gains[part], predicted[part], np)
+        return found
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
         return symmetric_kl(training_density, smoothed_density(counts, n_values, window), epsilon)
@@ -263,6 +273,22 @@ def products_writer(features, block):
         out += block.bias
 
     return write
+
+
+def slopes_of(features, block, repeats, lengths):
+    """How logits move with delta, for some repeats of a directions' block, as `Engine.flips` says.
+
+    Returns
+    -------
+    ndarray of shape (n_repeats, n_classes), or with n_samples before them
+    """
+    if isinstance(block, ImplicitBlock):
+        return block.offsets[repeats]
+    weight = block.weight[repeats]
+    slopes = np.empty((len(features), *weight.shape[:2]), np.float32)
+    write_products(features, weight, slopes.transpose(1, 0, 2))
+    slopes *= lengths
+    return slopes
 
 
 def implicit_logit_range(unperturbed, block):
