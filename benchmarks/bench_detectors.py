@@ -1,6 +1,10 @@
 """Every detector of the library on one dataset: AUROC, FPR@95, time and peak memory.
 
     python benchmarks/bench_detectors.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
+    python benchmarks/bench_detectors.py FEATURES.npz ... --defaults
+
+With --defaults, all files in one table: every detector of the registry at its default settings,
+with the mean over the OOD problems and the worst regret, saved as defaults.md and .json.
 
 Without a file, the bundled CLINC150 features. A file holds `train`, `train_label`, `test`,
 `weight`, `bias`, OOD sets named `test_oos`, `near_*`, `far_*`, and, for the temperature,
@@ -17,7 +21,9 @@ scoring together (Linux; elsewhere empty).
 
 import argparse
 import json
+import sys
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +31,7 @@ import numpy as np
 import pandas as pd
 from dumps import ood_sets
 from memory import peak_mebibytes
-from reporting import machine, markdown_table, timed
+from reporting import machine, markdown_table, save, timed
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -240,13 +246,73 @@ def report(name, figures, n_seeds, directory):
     (directory / f"detectors_{name}.json").write_text(json.dumps(content, indent=1))
 
 
+def default_cases(data):
+    """Every detector of the registry at its defaults; of the logit scores, MSP, energy and GEN."""
+    head = {"weight": data["weight"], "bias": data["bias"]}
+    for method in ("msp", "energy", "gen"):
+        yield Case(method, "", lambda seed, m=method: LogitDetector(**head, method=m))
+    for entry in all_detectors():
+        if entry.name == "logit":
+            continue
+        given = head if entry.needs_head else {}
+        split = "validation" if entry.needs_labels and "validation" in data else "train"
+        if "random_state" in signature(entry.estimator).parameters:
+            draws = partial(entry.estimator, **given)
+            yield Case(entry.name, "", lambda seed, d=draws: d(random_state=seed), split=split)
+        else:
+            yield Case(entry.name, "", lambda seed, e=entry, g=given: e.estimator(**g), split=split)
+
+
+def default_figures(files, most, n_seeds):
+    """Figures of all detectors at their defaults on all files, a dictionary each."""
+    for path in files:
+        data, ood = load(path, most)
+        name = "clinc150" if path is None else path.stem
+        WeiPerDetector(data["weight"], data["bias"]).fit(data["train"][:50])  # compiles
+        for case in default_cases(data):
+            print(name, case.name, file=sys.stderr, flush=True)
+            draws = "random_state" in case.make(0).get_params()
+            for seed in range(n_seeds if draws else 1):
+                for row in measure(case, data, ood, seed):
+                    yield {**row, "dataset": f"{name} {row['dataset']}"}
+
+
+def default_table(figures):
+    """A row per detector, best mean AUROC first: figures per OOD problem, their mean, the worst
+    regret (to the best detector of a problem), and times."""
+    mean = figures.pivot_table("auroc", index="detector", columns="dataset", sort=False)
+    fpr = figures.pivot_table("fpr95", index="detector", columns="dataset", sort=False)
+    table = mean.round(1).astype(str) + " / " + fpr.round(1).astype(str)
+    table["mean"] = (
+        mean.mean(axis=1).round(1).astype(str) + " / " + fpr.mean(axis=1).round(1).astype(str)
+    )
+    table["worst regret"] = (mean.max() - mean).max(axis=1).round(1)
+    seconds = figures.groupby("detector", sort=False)
+    table["fit s"] = seconds.fit_s.max().round(2)
+    table["score µs/row"] = seconds.score_us.max().round(0)
+    return table.loc[mean.mean(axis=1).sort_values(ascending=False).index].reset_index()
+
+
+def report_defaults(files, most, n_seeds, directory):
+    """Print and save the table of all detectors at their defaults on all files."""
+    figures = pd.DataFrame(default_figures(files, most, n_seeds))
+    tables = {"AUROC / FPR@95": default_table(figures), "figures": figures}
+    save(directory, "defaults", machine(), tables)
+    print(f"{machine()}\n\n{markdown_table(tables['AUROC / FPR@95'])}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--max-rows", type=int, default=5000, help="of each set, train included")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--defaults", action="store_true", help="one table, at default settings")
     arguments = parser.parse_args()
+    if arguments.defaults:
+        files = arguments.files or [None]
+        report_defaults(files, arguments.max_rows, arguments.seeds, arguments.output)
+        return
     for path in arguments.files or [None]:
         data, ood = load(path, arguments.max_rows)
         name = "clinc150" if path is None else path.stem

@@ -22,10 +22,10 @@ from reporting import machine, markdown_table, save
 
 from skweiper import WeiPerDetector
 from skweiper.baselines import (
+    ActSubDetector,
     KNNDetector,
     LogitDetector,
     MahalanobisDetector,
-    NNGuideDetector,
     RelativeMahalanobisDetector,
     ViMDetector,
 )
@@ -45,12 +45,11 @@ def candidates(weight, bias, seed):
         "WeiPer+KLD": WeiPerDetector(*head, random_state=seed),
         "WeiPer+MSP": WeiPerDetector(*head, method="msp", random_state=seed),
         "GEN": LogitDetector(*head, method="gen"),
-        "Energy": LogitDetector(*head, method="energy"),
         "Mahalanobis++": MahalanobisDetector(*head, normalize=True),
         "Relative Mahalanobis": RelativeMahalanobisDetector(*head),
         "ViM": ViMDetector(*head),
+        "ActSub": ActSubDetector(*head),
         "k-NN": KNNDetector(),
-        "NNGuide": NNGuideDetector(*head),
     }
 
 
