@@ -282,15 +282,14 @@ def default_table(figures):
     regret (to the best detector of a problem), and times."""
     mean = figures.pivot_table("auroc", index="detector", columns="dataset", sort=False)
     fpr = figures.pivot_table("fpr95", index="detector", columns="dataset", sort=False)
+    regret = (mean.max() - mean).max(axis=1)
+    mean["mean"], fpr["mean"] = mean.mean(axis=1), fpr.mean(axis=1)
     table = mean.round(1).astype(str) + " / " + fpr.round(1).astype(str)
-    table["mean"] = (
-        mean.mean(axis=1).round(1).astype(str) + " / " + fpr.mean(axis=1).round(1).astype(str)
-    )
-    table["worst regret"] = (mean.max() - mean).max(axis=1).round(1)
+    table["worst regret"] = regret.round(1)
     seconds = figures.groupby("detector", sort=False)
     table["fit s"] = seconds.fit_s.max().round(2)
     table["score µs/row"] = seconds.score_us.max().round(0)
-    return table.loc[mean.mean(axis=1).sort_values(ascending=False).index].reset_index()
+    return table.loc[mean["mean"].sort_values(ascending=False).index].reset_index()
 
 
 def report_defaults(files, most, n_seeds, directory):
