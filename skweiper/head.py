@@ -18,6 +18,8 @@ from skweiper._typing import FloatArray
 
 __all__ = ["Head", "check_head", "head_from_classifier", "head_from_torch", "penultimate_features"]
 
+LARGEST_WEIGHT = 1e140
+"""Of a weight or bias: squares, and sums of them, stay far below the largest float64."""
 HIDDEN_ACTIVATIONS = MappingProxyType(
     {
         "identity": lambda values: values,
@@ -94,6 +96,12 @@ def _real_array(array, name, shape):
             f"{name} contains NaN or infinity. The final layer's parameters must be finite; "
             "check the file or training run they come from."
         )
+    if array.size and np.abs(array).max() > LARGEST_WEIGHT:
+        raise ValueError(
+            f"{name} contains a value too large to be squared in double precision "
+            f"({np.abs(array).max():g}; the limit is {LARGEST_WEIGHT:g}). Rescale the features and "
+            "the head together."
+        )
     return array
 
 
@@ -154,7 +162,7 @@ def check_head(weight: ArrayLike | None, bias: ArrayLike | None, n_features: int
     Raises
     ------
     ValueError
-        Wrong shapes, NaN or infinity, or a bias without a weight.
+        Wrong shapes, NaN, infinity or values above 1e140, or a bias without a weight.
     TypeError
         Arrays that are not real numbers.
     """

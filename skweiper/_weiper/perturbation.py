@@ -188,6 +188,8 @@ class Perturbation:
         for first in range(0, self.n_repeats, repeats):
             yield self._explicit_block(min(repeats, self.n_repeats - first), budget, random_state)
 
+    # What overflows is refused with the logits or the scores that it makes infinite.
+    @np.errstate(over="ignore", invalid="ignore")
     def _implicit_block(self):
         head = self.head
         random_state = np.random.RandomState(self.seed)
@@ -200,6 +202,7 @@ class Perturbation:
         weight = None if head.weight is None else head.weight.astype(np.float32)
         return ImplicitBlock(weight, head.bias.astype(np.float32), offsets)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _explicit_block(self, n_repeats, budget, random_state):
         head = self.head
         weight = np.empty((n_repeats, head.n_classes, head.n_features), np.float32)
