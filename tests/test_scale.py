@@ -9,6 +9,7 @@ from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper._weiper.engines.arrays import scaled_norms
 from skweiper._weiper.engines.numpy import feature_norms
 from skweiper.baselines import KNNDetector, NNGuideDetector, RelationGraphDetector
+from skweiper.shaping import ASH, SCALE
 
 SCALES = [2.0**-100, 2.0**-76, 2.0**63, 2.0**100]  # squares leave single precision beyond 2**+-63
 
@@ -54,6 +55,16 @@ def test_perturbed_logits_that_overflow_are_refused(projection, small):
     X[217] = 3e38
     with pytest.raises(ValueError, match="perturbed logits of row 217 of X overflow float32"):
         space.transform(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shaper", [ASH("s"), SCALE()], ids=str)
+def test_shaped_features_that_overflow_are_refused(shaper, dtype, small):
+    X = np.abs(small["X"]).astype(dtype)
+    shaper.fit(X)
+    X[17] *= dtype(np.finfo(dtype).max / 10)
+    with pytest.raises(ValueError, match=f"shaped features of row 17 of X overflow {X.dtype}"):
+        shaper.transform(X)
 
 
 @pytest.mark.parametrize("value", [1e200, -1e300])
