@@ -12,6 +12,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skweiper._support.containers import as_host
+from skweiper._support.conversion_errors import named_in_errors
 from skweiper._support.head_mistakes import check_is_array, check_is_layer, listed, matrices
 from skweiper._support.row_products import row_products
 from skweiper._typing import FloatArray
@@ -83,7 +84,8 @@ def _as_host_array(array):
 def _real_array(array, name, shape):
     """Float64 copy of `array`, refused with its name where it is not finite and real."""
     check_is_array(array, name)
-    array = _as_host_array(array)
+    with named_in_errors(f"{name} cannot be read as an array of shape {shape}"):
+        array = _as_host_array(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must be a real numeric array of shape {shape}, got dtype {array.dtype}. "
