@@ -120,6 +120,11 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         -------
         ndarray of shape (n_samples, n_features)
             float64 where X is, else float32.
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, or values so large that a shaped feature overflows.
         """
         fitted = self._as_fitted()
         if fitted is not self:
@@ -128,7 +133,9 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         dtype = _result_dtype(rows.X)
         shaped = np.empty(rows.X.shape, dtype=dtype)
         for part, features in _chunks(rows, dtype):
-            shaped[part] = self._shape(features)
+            with np.errstate(over="ignore", invalid="ignore"):
+                shaped[part] = self._shape(features)
+            _check_no_overflow(shaped[part], part.start)
         return shaped
 
     def _learn(self, chunks):
@@ -143,6 +150,16 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
 def _result_dtype(X):
     dtypes = list(X.dtypes) if hasattr(X, "dtypes") else [X.dtype]
     return np.float32 if all(dtype in (np.float16, np.float32) for dtype in dtypes) else np.float64
+
+
+def _check_no_overflow(shaped, first_row):
+    """Refuse shaped features beyond their precision."""
+    is_finite = np.isfinite(shaped).all(axis=1)
+    if not is_finite.all():
+        raise ValueError(
+            f"The shaped features of row {first_row + int(np.argmin(is_finite))} of X overflow "
+            f"{shaped.dtype}. Remove the row, or rescale the features and the head together."
+        )
 
 
 def _chunks(rows, dtype):
