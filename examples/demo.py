@@ -30,7 +30,7 @@ def plain(data, method):
 
 def perturbed(data, method):
     """The score in the WeiPer space, or KLD."""
-    return WeiPerDetector(data.weight, data.bias, method=method, delta=1.8, random_state=0)
+    return WeiPerDetector(data.weight, data.bias, method=method, random_state=0)
 
 
 def detectors(data):
