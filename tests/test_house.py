@@ -25,7 +25,8 @@ METHOD_ROOMS = (  # within _weiper
     {"density", "statistics", "perturbation"},
     {"engines"},
     {"execution", "rules"},
-    {"passes"},
+    {"passes", "stretch"},
+    {"ranges"},
     {"fitting", "flips"},
 )
 OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "dask", "pyarrow"}
