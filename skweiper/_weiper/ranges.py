@@ -15,8 +15,8 @@ PUBLISHED = (0.0, 1.0)
 RANGE_ROWS = 2048
 """Rows per chunk at most where little is done for each row, and threads would often meet."""
 BYTES_PER_COUNT = 8
-TABLES_IN_FLIGHT = 3
-"""Beside one of each thread: their sum, the one that is added, and one that waits."""
+PER_THREAD, BESIDE_THREADS = 2, 3
+"""Tables at a time: the sum and the summand of each thread, their sum, and two that wait."""
 
 
 class LearntRanges(NamedTuple):
@@ -159,13 +159,12 @@ def quantile_ranges(rows, execution, value_ranges, known=None, verbose=0):
     if not value_ranges:
         return []
     perturbation, plan = execution.perturbation, execution.plan()
-    per_row = perturbation.head.n_features, perturbation.n_logits
-    ranks = [[inner_ranks(each, len(rows) * n) for each in value_ranges] for n in per_row]
-    n_tables = 2 * 2 * len(value_ranges)
-    digit_bits = digit_bits_within(
-        plan.sample_bytes // (plan.n_threads + TABLES_IN_FLIGHT), n_tables
-    )
-    searches = [RankSearch.of(np.ravel(each).tolist(), digit_bits) for each in ranks]
+    n_ranks, in_flight = 2 * 2 * len(value_ranges), PER_THREAD * plan.n_threads + BESIDE_THREADS
+    digit_bits = digit_bits_within(plan.sample_bytes, n_ranks * in_flight)
+    searches = []
+    for per_row in (perturbation.head.n_features, perturbation.n_logits):
+        ranks = [inner_ranks(each, per_row * len(rows)) for each in value_ranges]
+        searches.append(RankSearch.of(np.ravel(ranks).tolist(), digit_bits))
     while not searches[0].is_done:
         counts = next_digits(rows, execution, searches, known, verbose)
         searches = [each.narrowed(total) for each, total in zip(searches, counts, strict=True)]
@@ -174,7 +173,7 @@ def quantile_ranges(rows, execution, value_ranges, known=None, verbose=0):
 
 
 def inner_ranks(value_range, n_values):
-    """Ranks from 0 of the first value not below one quantile and the last not above the other.
+    """Ranks, from 0, of the first value not below one quantile, and the last not above another.
 
     As `numpy.quantile` with the methods "higher" and "lower".
     """
@@ -189,17 +188,20 @@ def digit_bits_within(budget, n_tables):
 
 
 def next_digits(rows, execution, searches, known, verbose):
-    """A round of both searches over all rows: [counts of features, counts of perturbed logits]."""
+    """A round of both searches over all rows.
+
+    Returns
+    -------
+    list of ndarray
+        Counts of the features, and of the perturbed logits.
+    """
     parts, engine = execution.parts(len(rows), most=RANGE_ROWS), execution.engine
-    of_features, of_logits = (
-        np.zeros(each.counts(np.empty(0)).shape, np.int64) for each in searches
-    )
+    totals = [0, 0]
     for number, block in enumerate(execution.blocks()):
         work = partial(chunk_digits, Pass(rows, engine, block, known), number == 0, searches)
-        for features, logits in track(execution.map(work, parts), len(parts), "ranges", verbose):
-            of_features += features
-            of_logits += logits
-    return [of_features, of_logits]
+        for counts in track(execution.map(work, parts), len(parts), "ranges", verbose):
+            totals = [total + each for total, each in zip(totals, counts, strict=True)]
+    return totals
 
 
 def chunk_digits(on, with_features, searches, part):
@@ -216,7 +218,7 @@ def chunk_digits(on, with_features, searches, part):
 
     Returns
     -------
-    tuple of ndarray, or 0 for features that are not counted
+    tuple of two ndarrays; 0 for features that are not counted
     """
     engine, (of_features, of_logits) = on.engine, searches
     try:

@@ -137,9 +137,9 @@ def test_what_deviates_from_what_is_said(clinc150):
     assert shares[1] == pytest.approx(100 * (centred[ROW] ** 2).sum() / (centred**2).sum(), abs=0.1)
 
 
-@pytest.mark.parametrize("cls", BY_COVARIANCE)
+@pytest.mark.parametrize("cls", [MahalanobisDetector, ResidualDetector])
 def test_known_outliers_are_left_out_and_counted(cls, clinc150):
-    X, y = with_outlier(clinc150.train[:1300], 1e4), np.ones(1300)
+    X, y = with_outlier(clinc150.train, 1e4), np.ones(3750)
     X[5], y[5] = 1e9, -1
     _, caught = fitted(cls, clinc150, X, y)
     assert all(str(each.message).startswith(f"Row {ROW} of X carries") for each in caught)
