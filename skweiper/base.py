@@ -165,6 +165,22 @@ class BaseDetector(OutlierMixin, Estimator):
         tags.target_tags.required = self._reads_classes
         return tags
 
+    def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> IntArray:
+        """Fit, then label the same rows; see `fit` and `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            -1 marks known outliers, which take no part in the fit and are labelled like the others.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int, of +1 (ID) and -1 (OOD)
+        """
+        # scikit-learn's own does not look at y.
+        return self.fit(X, y).predict(X)
+
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Score of each sample, higher = more in-distribution.
 

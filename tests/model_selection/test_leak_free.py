@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skweiper import WeiPerDetector
+from skweiper import WeiPerDetector, all_detectors
 from skweiper.metrics import auroc_scorer
 from skweiper.model_selection import (
     InlierOnly,
@@ -352,3 +352,20 @@ def as_frame(X, names="ab"):
 def test_parts_that_do_not_fit_are_named(parts, message):
     with pytest.raises(ValueError, match=message):
         train_validation_split_for_ood(*parts)
+
+
+@pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
+def test_fit_predict_leaves_known_outliers_out(entry, small):
+    X = small["X"].copy()
+    X[-10:] = OOD_VALUE
+    y = (X @ small["weight"].T).argmax(axis=1)
+    y[:2], y[-10:] = (y[:2] + 1) % 5, -1
+    detector = entry.estimator()
+    if entry.needs_head:
+        detector.set_params(weight=small["weight"], bias=small["bias"])
+    if "random_state" in detector.get_params():
+        detector.set_params(random_state=0)
+    labels = detector.fit_predict(X, y)
+    alone = clone(detector).fit(X[:-10], y[:-10])
+    np.testing.assert_array_equal(labels, alone.predict(X))
+    assert detector.offset_ == alone.offset_
