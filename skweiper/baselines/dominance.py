@@ -100,6 +100,6 @@ def warn_of_dominant_rows(deviations, centre):
     which = f"Row {named} of X carries" if len(rows) == 1 else f"Rows {named} of X carry"
     warn_caller(
         f"{which} {share:.1%} of the squared deviation of {deviations.n_rows} training rows from "
-        f"{centre}, and so most of the covariance that distances are measured by: beside it the "
-        "other rows hardly count. Remove what does not belong from X, or label it y == -1."
+        f"{centre}, and so most of their covariance, in which the others hardly count. Remove from "
+        "X what does not belong, or label it y == -1."
     )

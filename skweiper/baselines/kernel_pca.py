@@ -157,7 +157,8 @@ class KernelPCADetector(PeerDetector):
     def _principal_directions(self, rows):
         """Variances of the mapped training rows, descending, and the rows they belong to."""
         if len(rows) >= len(self.mean_):
-            covariance = covariance_about(self._mapped_chunks(rows), lambda part: self.mean_)
+            chunks = self._mapped_chunks(rows)
+            covariance = covariance_about(rows, chunks, lambda part: self.mean_, "their mean")
             variances, directions = eigh(covariance, overwrite_a=True)
             return variances[::-1], directions.T[::-1]
         centred = np.empty((len(rows), len(self.mean_)))

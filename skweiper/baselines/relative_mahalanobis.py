@@ -88,7 +88,7 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         self.background_mean_ = overall_mean(self._chunks(rows, self._load), len(rows))
         chunks = self._chunks(rows, self._load)
         covariance = covariance_about(
-            rows, chunks, lambda part: self.background_mean_, "the mean of all"
+            rows, chunks, lambda part: self.background_mean_, "their mean"
         )
         self.background_whitening_ = whitening(covariance)
 
