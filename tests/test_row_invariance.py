@@ -73,6 +73,7 @@ def fitted(entry, clinc150, train):
     return entry.estimator(**parameters).fit(train)
 
 
+@pytest.mark.filterwarnings("ignore:The largest logit of")  # NECO, of rows of other classes
 @pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_every_detector_of_the_registry(entry, clinc150, data, monkeypatch):
     train, rows = data
@@ -182,6 +183,7 @@ np.save(scores, [detector.score_samples(np.load(rows)) for detector in joblib.lo
 """
 
 
+@pytest.mark.filterwarnings("ignore:The largest logit of")  # NECO, of rows of other classes
 @pytest.mark.parametrize("n_threads", ["1", "2"])
 def test_processes_with_one_thread_or_two_score_the_same(n_threads, clinc150, data, tmp_path):
     train, rows = data
