@@ -28,7 +28,7 @@ $(VENV)/.installed-$(GPU_EXTRA): $(VENV)/.installed
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/python examples/demo.py
+	$(BIN)/skweiper demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadscope

@@ -10,6 +10,7 @@ from skweiper.version import __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import baselines as baselines
+    from skweiper import cli as cli
     from skweiper import conformal as conformal
     from skweiper import datasets as datasets
     from skweiper import evaluation as evaluation
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "all_detectors",
     "baselines",
+    "cli",
     "conformal",
     "datasets",
     "evaluation",

@@ -19,7 +19,8 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"ensemble", "monitoring", "_report"},
     {"registry", "evaluation", "plotting", "model_selection"},
     {"recommendation"},
-    {"__init__"},
+    {"cli"},
+    {"__init__", "__main__"},
 )
 METHOD_ROOMS = (  # within _weiper
     {"density", "statistics", "perturbation"},
@@ -28,7 +29,19 @@ METHOD_ROOMS = (  # within _weiper
     {"passes"},
     {"fitting", "flips"},
 )
-OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "dask", "pyarrow"}
+CLI_ROOMS = (  # within cli
+    {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters", "model_files"},
+    {"tables", "data", "detectors"},
+    {"output"},
+    {"errors", "pictures", "reports", "scoring", "detector_options", "inspection"},
+    {"commands"},
+    {"app"},
+    {"entry"},
+)
+OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "skops", "dask", "pyarrow"}
+
+
+LEFT_OUT = {"__init__", "__main__", "version"}
 
 
 def imported(path):
@@ -81,6 +94,11 @@ def test_so_do_the_rooms_of_the_method():
     assert not list(storeys(PACKAGE / "_weiper", floors, "skweiper._weiper."))
 
 
+def test_so_do_the_rooms_of_the_command_line():
+    floors = (*CLI_ROOMS, {"__init__"})
+    assert not list(storeys(PACKAGE / "cli", floors, "skweiper.cli."))
+
+
 def test_optional_packages_are_imported_where_they_are_used():
     eager = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -88,8 +106,9 @@ def test_optional_packages_are_imported_where_they_are_used():
         for name, is_inside in imported(path)
         if name.split(".")[0] in OPTIONAL and not is_inside
     ]
-    # Modules that are themselves imported only where the engine is asked for.
-    assert all("engines/numba" in where for where in eager), eager
+    # Modules that are themselves imported only where the engine, or the command line, is asked for.
+    lazy = ("skweiper/_weiper/engines/numba", "skweiper/cli/")
+    assert all(where.startswith(lazy) for where in eager), eager
 
 
 def planned_rooms():
@@ -100,12 +119,13 @@ def planned_rooms():
 
 
 def test_the_plan_in_contributing_has_every_room():
-    rooms = {room_of(path, PACKAGE) for path in PACKAGE.rglob("*.py")} - {"__init__", "version"}
+    rooms = {room_of(path, PACKAGE) for path in PACKAGE.rglob("*.py")} - LEFT_OUT
     support = {room_of(p, PACKAGE / "_support") for p in (PACKAGE / "_support").rglob("*.py")}
     method = {room_of(path, PACKAGE / "_weiper") for path in (PACKAGE / "_weiper").rglob("*.py")}
-    assert planned_rooms() == (rooms | support | method) - {"__init__"}
+    commands = {room_of(path, PACKAGE / "cli") for path in (PACKAGE / "cli").rglob("*.py")}
+    assert planned_rooms() == (rooms | support | method | commands) - LEFT_OUT
 
 
-@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS])
+@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS, CLI_ROOMS])
 def test_no_room_is_on_two_floors(floors):
     assert sum(map(len, floors)) == len(set().union(*floors))
