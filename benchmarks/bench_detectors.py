@@ -41,7 +41,7 @@ from skweiper.baselines import LogitDetector, dice_weight
 from skweiper.datasets import load_clinc150
 from skweiper.metrics import auroc, fpr95
 from skweiper.scores import LOGIT_SCORES
-from skweiper.shaping import ASH, SCALE, VRA, ReAct
+from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
 
 BY_SCORE = ("weiper", "logit")
 SHAPERS = {
@@ -51,15 +51,19 @@ SHAPERS = {
     "ASH-P": ASH("p"),
     "ASH-B": ASH("b"),
     "SCALE": SCALE(),
+    "RAS": RAS(),
 }
 OPTIONS = {  # measured beside the default
     "she": [(f"she ({metric})", {"metric": metric}) for metric in ("cosine", "euclidean")],
     "kernel_pca": [("kernel_pca (cosine)", {"kernel": "cosine"})],
+    "mahalanobis": [("mahalanobis (normalised)", {"normalize": True})],
+    "relative_mahalanobis": [("relative_mahalanobis (normalised)", {"normalize": True})],
 }
 SCORES_AFTER = {  # what is measured after each shaper, "" for none
     **dict.fromkeys(["", "ReAct", "DICE"], tuple(LOGIT_SCORES)),
-    **dict.fromkeys(["VRA", "ASH-S", "ASH-P", "ASH-B", "SCALE"], ("energy",)),
+    **dict.fromkeys(["VRA", "ASH-S", "ASH-P", "ASH-B", "SCALE", "RAS"], ("energy",)),
 }
+KLD_AFTER = ("", "ReAct", "DICE", "RAS")
 
 
 class Case(NamedTuple):
@@ -98,8 +102,7 @@ def score_cases(data):
         for method in scores:
             plain = partial(LogitDetector, method=method)
             yield Case(method, before, lambda seed, p=plain, b=before: with_shaping(data, b, p))
-        densities = () if scores == ("energy",) else ("kld",)
-        for method in (*scores, *densities):
+        for method in (*scores, *(("kld",) if before in KLD_AFTER else ())):
 
             def make(seed, method=method, before=before):
                 detector = partial(WeiPerDetector, method=method, random_state=seed)

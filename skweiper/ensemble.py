@@ -106,7 +106,7 @@ def default_detectors(
     """
     members = [
         ("weiper", WeiPerDetector(weight, bias)),
-        ("mahalanobis", MahalanobisDetector(weight, bias)),
+        ("mahalanobis", MahalanobisDetector(weight, bias, normalize=True)),
     ]
     return members if weight is None else [*members, ("vim", ViMDetector(weight, bias))]
 

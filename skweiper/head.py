@@ -12,12 +12,15 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skweiper._support.containers import as_host
+from skweiper._support.conversion_errors import named_in_errors
 from skweiper._support.head_mistakes import check_is_array, check_is_layer, listed, matrices
 from skweiper._support.row_products import row_products
 from skweiper._typing import FloatArray
 
 __all__ = ["Head", "check_head", "head_from_classifier", "head_from_torch", "penultimate_features"]
 
+LARGEST_WEIGHT = 1e140
+"""Of a weight or bias: squares, and sums of them, stay far below the largest float64."""
 HIDDEN_ACTIVATIONS = MappingProxyType(
     {
         "identity": lambda values: values,
@@ -81,7 +84,8 @@ def _as_host_array(array):
 def _real_array(array, name, shape):
     """Float64 copy of `array`, refused with its name where it is not finite and real."""
     check_is_array(array, name)
-    array = _as_host_array(array)
+    with named_in_errors(f"{name} cannot be read as an array of shape {shape}"):
+        array = _as_host_array(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must be a real numeric array of shape {shape}, got dtype {array.dtype}. "
@@ -93,6 +97,12 @@ def _real_array(array, name, shape):
         raise ValueError(
             f"{name} contains NaN or infinity. The final layer's parameters must be finite; "
             "check the file or training run they come from."
+        )
+    if array.size and np.abs(array).max() > LARGEST_WEIGHT:
+        raise ValueError(
+            f"{name} contains a value too large to be squared in double precision "
+            f"({np.abs(array).max():g}; the limit is {LARGEST_WEIGHT:g}). Rescale the features and "
+            "the head together."
         )
     return array
 
@@ -154,7 +164,7 @@ def check_head(weight: ArrayLike | None, bias: ArrayLike | None, n_features: int
     Raises
     ------
     ValueError
-        Wrong shapes, NaN or infinity, or a bias without a weight.
+        Wrong shapes, NaN, infinity or values above 1e140, or a bias without a weight.
     TypeError
         Arrays that are not real numbers.
     """

@@ -31,6 +31,7 @@ CLASSES = MappingProxyType(
         "fdbd": "skweiper.baselines.FDBDDetector",
         "nnguide": "skweiper.baselines.NNGuideDetector",
         "nci": "skweiper.baselines.NCIDetector",
+        "neco": "skweiper.baselines.NECODetector",
         "relation_graph": "skweiper.baselines.RelationGraphDetector",
     }
 )

@@ -1,11 +1,11 @@
-"""Feature shapers: transformers that rectify, prune or scale penultimate features.
+"""Feature shapers: transformers that rectify, prune, scale or shift penultimate features.
 
 They keep the feature space, so they may stand before any detector in a Pipeline:
 `make_pipeline(ReAct(percentile=90), WeiPerDetector(weight, bias, method="energy"))`.
 """
 
 from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,9 +22,9 @@ from skweiper._support.validation import (
 )
 from skweiper.base import Estimator
 
-__all__ = ["ASH", "SCALE", "VRA", "FeatureShaper", "ReAct"]
+__all__ = ["ASH", "RAS", "SCALE", "VRA", "FeatureShaper", "ReAct"]
 
-BYTES_PER_SHAPED_FEATURE = 64  # value, copies, sort order and key of one feature of one row
+BYTES_PER_SHAPED_FEATURE = 96  # value, copies, sort order, ranks and key of a feature of a row
 LARGEST_EXPONENT = 80.0
 """Scaling factors stay below exp(80), the last round number before float32 overflows."""
 PERCENT = Interval(Real, 0, 100, closed="both")
@@ -120,6 +120,11 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         -------
         ndarray of shape (n_samples, n_features)
             float64 where X is, else float32.
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, or values so large that a shaped feature overflows.
         """
         fitted = self._as_fitted()
         if fitted is not self:
@@ -128,7 +133,9 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         dtype = _result_dtype(rows.X)
         shaped = np.empty(rows.X.shape, dtype=dtype)
         for part, features in _chunks(rows, dtype):
-            shaped[part] = self._shape(features)
+            with np.errstate(over="ignore", invalid="ignore"):
+                shaped[part] = self._shape(features)
+            _check_no_overflow(shaped[part], part.start)
         return shaped
 
     def _learn(self, chunks):
@@ -143,6 +150,16 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
 def _result_dtype(X):
     dtypes = list(X.dtypes) if hasattr(X, "dtypes") else [X.dtype]
     return np.float32 if all(dtype in (np.float16, np.float32) for dtype in dtypes) else np.float64
+
+
+def _check_no_overflow(shaped, first_row):
+    """Refuse shaped features beyond their precision."""
+    is_finite = np.isfinite(shaped).all(axis=1)
+    if not is_finite.all():
+        raise ValueError(
+            f"The shaped features of row {first_row + int(np.argmin(is_finite))} of X overflow "
+            f"{shaped.dtype}. Remove the row, or rescale the features and the head together."
+        )
 
 
 def _chunks(rows, dtype):
@@ -338,3 +355,85 @@ class SCALE(FeatureShaper):
 
     def _shape(self, features):
         return features * _pruning_scale(features, _kept_positions(features, self.percentile))
+
+
+def _profile_over_ties(ordered, profile):
+    """The profile for each row; equal values of a row share the mean of it over their ranks.
+
+    Parameters
+    ----------
+    ordered : ndarray of shape (n_samples, n_features)
+        Each row ascending.
+    profile : ndarray of shape (n_features,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features), float64
+    """
+    is_first = np.ones(ordered.shape, dtype=bool)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
+    first = np.flatnonzero(is_first)
+    n_equal = np.diff(first, append=ordered.size)
+    ranks = first % ordered.shape[1]
+    sums = np.concatenate([[0.0], np.cumsum(profile)])
+    means = (sums[ranks + n_equal] - sums[ranks]) / n_equal
+    return np.repeat(means, n_equal).reshape(ordered.shape)
+
+
+class RAS(FeatureShaper):
+    """Ranked activation shift: give every row the activations of an average one, in its order.
+
+    The i-th smallest activation of a row becomes the mean over the training rows of their i-th
+    smallest. What a row keeps is which activations are large. Rectified features or not; no
+    parameters.
+
+    Attributes
+    ----------
+    profile_ : ndarray of shape (n_features,)
+        Mean of the i-th smallest activation of the training rows, ascending.
+    n_features_in_ : int
+        Width of the features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had names in `fit`.
+
+    Notes
+    -----
+    Equal activations of a row share the mean of the profile over their ranks, so that the order of
+    the columns means nothing. The authors' code (https://github.com/gigug/RAS) leaves their order
+    to the sort.
+
+    Made for the energy. Before WeiPer+KLD it takes away what one of the densities shows: but for
+    ties, the activations of all rows are then the same, in another order.
+
+    References
+    ----------
+    Guglielmo and Masana, "Ranked Activation Shift for Post-Hoc Out-of-Distribution Detection",
+    ECCV 2026. https://arxiv.org/abs/2604.08572
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skweiper.baselines import LogitDetector
+    >>> from skweiper.datasets import load_clinc150
+    >>> from skweiper.shaping import RAS
+    >>> data = load_clinc150()
+    >>> energy = LogitDetector(data.weight, data.bias, method="energy")
+    >>> make_pipeline(RAS(), energy).fit(data.train).score_samples(data.test_oos).shape
+    (1000,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    def _learn(self, chunks):
+        total, n_samples = 0.0, 0
+        for features in chunks():
+            total = total + np.sort(features, axis=1).sum(axis=0, dtype=np.float64)
+            n_samples += len(features)
+        self.profile_ = total / n_samples
+
+    def _shape(self, features):
+        order = np.argsort(features, axis=1)
+        ordered = np.take_along_axis(features, order, axis=1)
+        shaped = np.empty_like(features)
+        np.put_along_axis(shaped, order, _profile_over_ties(ordered, self.profile_), axis=1)
+        return shaped

@@ -33,6 +33,7 @@ TESTS = [
     "tests/test_row_invariance.py",
     "tests/_support/test_row_products.py",
     "tests/_weiper/test_engines.py",
+    "tests/_weiper/test_flips.py",
     "tests/_weiper/test_golden_weiper.py",
     "tests/baselines/test_actsub.py",
     "tests/baselines/test_kernel_pca.py",

@@ -39,8 +39,9 @@ BAD_X = {
     "no rows": (lambda X: X[:0], ValueError, "0 sample"),
     "no features": (lambda X: X[:, :0], ValueError, "0 feature|X has 0 features"),
     "sparse": (sp.csr_array, TypeError, "toarray"),
-    "objects": (lambda X: np.full(X.shape, object()), TypeError, "number|float"),
-    "strings": (lambda X: np.full(X.shape, "a"), ValueError, "string|numeric"),
+    "objects": (lambda X: np.full(X.shape, object()), TypeError, "X cannot be read .*: float"),
+    "strings": (lambda X: np.full(X.shape, "a"), ValueError, "X cannot be read .*string"),
+    "ragged": (lambda X: [*X.tolist(), [1.0]], ValueError, "X cannot be read .*inhomogeneous"),
     "1-D": (lambda X: X[0], ValueError, "Expected 2D array"),
     "Series": (lambda X: pd.Series(X[0]), ValueError, "2-dimensional|2D array"),
     "3-D": (lambda X: X[None], ValueError, "dim 3|3"),
@@ -85,9 +86,11 @@ def test_logits_in_place_of_features(fitted, small):
 BAD_HEAD = {
     "nan weight": ({"weight": np.full((5, 12), np.nan)}, ValueError, "weight contains NaN"),
     "nan bias": ({"weight": np.ones((5, 12)), "bias": [np.nan] * 5}, ValueError, "bias contains"),
+    "ragged": ({"weight": [[1.0] * 12, [1.0]]}, ValueError, "weight cannot be read .*inhomogen"),
     "flat weight": ({"weight": np.ones(12)}, ValueError, "weight must have shape"),
     "empty weight": ({"weight": np.ones((0, 12))}, ValueError, "weight must have shape"),
     "transposed": ({"weight": np.ones((12, 5))}, ValueError, "expects 5 features"),
+    "huge weight": ({"weight": np.full((5, 12), 1e200)}, ValueError, "weight .* too large .*1e.200"),
     "long bias": ({"weight": np.ones((5, 12)), "bias": np.ones(6)}, ValueError, r"bias .*\(5,\)"),
     "only bias": ({"bias": np.ones(5)}, ValueError, "bias was given without weight"),
     "text": ({"weight": [["a"] * 12]}, TypeError, "weight must be a real numeric array"),
@@ -127,6 +130,11 @@ def test_all_rows_known_outliers(small):
 def test_labels_of_another_length(small):
     with pytest.raises(ValueError, match=r"y must have shape \(60,\)"):
         WeiPerDetector(small["weight"]).fit(small["X"], np.ones(59))
+
+
+def test_labels_of_different_lengths(small):
+    with pytest.raises(ValueError, match="y cannot be read as one label per row.*inhomogeneous"):
+        WeiPerDetector(small["weight"]).fit(small["X"], [[1, 2], *[1] * 59])
 
 
 def test_labels_as_text(small):

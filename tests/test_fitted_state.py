@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweiper import WeiPerTransformer, all_detectors
 from skweiper.baselines import KNNDetector
-from skweiper.shaping import ASH, SCALE, VRA, ReAct
+from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
 
 OTHER_VALUES = {
     "alpha": 0.3,
@@ -35,13 +35,16 @@ OTHER_VALUES = {
     "n_random_features": 32,
     "n_ranked": 2,
     "n_repeats": 4,
+    "normalize": True,
     "percentile": 40,
     "percentile_high": 95,
     "percentile_low": 30,
     "power": 2.5,
     "projection": "explicit",
+    "scale_by_max_logit": False,
     "smoothing": 9,
     "smoothing_perturbed": 3,
+    "standardize": False,
     "tail_size": 5,
     "temperature": 9.0,
     "threshold": 0.4,
@@ -53,7 +56,7 @@ OTHER_VALUES = {
 }
 AT_ONCE = {"device", "engine", "verbose", "n_jobs"}
 NOT_VARIED = {"labels"}  # "y" asks for other labels in fit
-SHAPERS = [ReAct(), VRA(), ASH(), SCALE()]
+SHAPERS = [ReAct(), VRA(), ASH(), SCALE(), RAS()]
 ESTIMATORS = [*(entry.estimator() for entry in all_detectors()), *SHAPERS, WeiPerTransformer()]
 
 

@@ -11,9 +11,9 @@ import pytest
 from sklearn import config_context
 from threadpoolctl import threadpool_limits
 
-from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
+from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors, baselines
 from skweiper.scores import LOGIT_SCORES
-from skweiper.shaping import ASH, SCALE, VRA, ReAct
+from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
 
 N_TRAIN = 400
 N_QUERIES = 90
@@ -81,12 +81,23 @@ def test_every_detector_of_the_registry(entry, clinc150, data, monkeypatch):
     assert_settings_do_not_matter(detector.score_samples, rows, monkeypatch)
 
 
-@pytest.mark.parametrize("shaper", [ReAct(), VRA(), ASH("s"), ASH("p"), ASH("b"), SCALE()], ids=str)
+SHAPERS = [ReAct(), VRA(), ASH("s"), ASH("p"), ASH("b"), SCALE(), RAS()]
+
+
+@pytest.mark.parametrize("shaper", SHAPERS, ids=str)
 def test_every_shaper(shaper, data, monkeypatch):
     train, rows = data
     shaper.fit(train)
     assert_rows_do_not_meet(shaper.transform, rows)
     assert_settings_do_not_matter(shaper.transform, rows, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["MahalanobisDetector", "RelativeMahalanobisDetector"])
+def test_normalised_distances(name, clinc150, data, monkeypatch):
+    train, rows = data
+    detector = getattr(baselines, name)(**head_of(clinc150), normalize=True).fit(train)
+    assert_rows_do_not_meet(detector.score_samples, rows)
+    assert_settings_do_not_matter(detector.score_samples, rows, monkeypatch)
 
 
 def mean_square(logits):

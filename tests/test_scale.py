@@ -9,6 +9,7 @@ from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper._weiper.engines.arrays import scaled_norms
 from skweiper._weiper.engines.numpy import feature_norms
 from skweiper.baselines import KNNDetector, NNGuideDetector, RelationGraphDetector
+from skweiper.shaping import ASH, SCALE
 
 SCALES = [2.0**-100, 2.0**-76, 2.0**63, 2.0**100]  # squares leave single precision beyond 2**+-63
 
@@ -56,6 +57,16 @@ def test_perturbed_logits_that_overflow_are_refused(projection, small):
         space.transform(X)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shaper", [ASH("s"), SCALE()], ids=str)
+def test_shaped_features_that_overflow_are_refused(shaper, dtype, small):
+    X = np.abs(small["X"]).astype(dtype)
+    shaper.fit(X)
+    X[17] *= dtype(np.finfo(dtype).max / 10)
+    with pytest.raises(ValueError, match=f"shaped features of row 17 of X overflow {X.dtype}"):
+        shaper.transform(X)
+
+
 @pytest.mark.parametrize("value", [1e200, -1e300])
 @pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value, small):
@@ -91,6 +102,43 @@ def test_no_scale_warns_of_arithmetic(entry, scale, small):
             )
         else:
             assert np.isfinite(scores).all()
+
+
+def finite_or_refused(fit_and_score):
+    """Check that scores are finite, or a ValueError says what overflows."""
+    try:
+        assert np.isfinite(fit_and_score()).all()
+    except ValueError as refusal:
+        words = ("overflow", "too large", "too small", "do not differ", "residual")
+        assert any(word in str(refusal) for word in words), refusal
+
+
+WITH_HEAD = [entry for entry in all_detectors() if entry.needs_head]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e-30, 1e30, 1e39, 1e100, 1e139, 1e300])
+@pytest.mark.parametrize("entry", WITH_HEAD, ids=lambda entry: entry.name)
+def test_no_scale_of_the_head_warns_of_arithmetic(entry, scale, small):
+    X, weight, bias = small["X"], scale * small["weight"], small["bias"]
+    detector = entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {}))
+    for head in ({"weight": weight}, {"weight": weight, "bias": bias}):
+        detector.set_params(**head)
+        finite_or_refused(lambda: detector.fit(X).score_samples(X))
+
+
+@pytest.mark.parametrize("projection", ["implicit", "explicit", "random"])
+@pytest.mark.parametrize(("scale", "delta"), [(1e39, 2.0), (1e30, 1e30), (1.0, 1e300)])
+def test_a_perturbation_beyond_float32_is_refused(projection, scale, delta, small):
+    head = scale * small["weight"], small["bias"]
+    options = {"projection": projection, "delta": delta, "n_repeats": 2, "random_state": 0}
+    if projection == "random" and delta < 1e38:  # the head takes no part in it
+        assert np.isfinite(WeiPerTransformer(*head, **options).fit_transform(small["X"])).all()
+        return
+    with pytest.raises(ValueError, match="overflow float32"):
+        WeiPerTransformer(*head, **options).fit_transform(small["X"])
+    for method in ("kld", "msp"):
+        with pytest.raises(ValueError, match="overflow"):
+            WeiPerDetector(*head, method=method, **options).fit(small["X"])
 
 
 @pytest.mark.parametrize(

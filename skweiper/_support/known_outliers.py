@@ -9,6 +9,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 
 from skweiper._support.containers import as_host, is_masked
+from skweiper._support.conversion_errors import named_in_errors
 
 DASHES = str.maketrans(dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{FULLWIDTH HYPHEN-MINUS}", "-"))
 WORDS = {"ood", "oos", "outlier", "outliers", "anomaly", "out-of-distribution", "out-of-scope"}
@@ -26,7 +27,8 @@ def labels_as_array(y):
             f"y is a masked array with {np.ma.count_masked(y)} masked labels. Label every row: "
             "y.filled(value)."
         )
-    y = np.asarray(as_host(y))
+    with named_in_errors("y cannot be read as one label per row"):
+        y = np.asarray(as_host(y))
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 

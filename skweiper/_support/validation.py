@@ -20,6 +20,7 @@ from skweiper._support.containers import (
     is_stored_array,
     is_tensor,
 )
+from skweiper._support.conversion_errors import named_in_errors
 from skweiper._support.known_outliers import inlier_flags, labels_as_array, warn_if_none_is_marked
 from skweiper._support.list_columns import stacked_lists
 from skweiper._support.row_views import BFloat16Rows, FrameRows, RowView, StoredRows
@@ -133,15 +134,16 @@ def _converted(X, estimator_name):
             f"X must be a real array of shape (n_samples, n_features), got shape {X.shape} and "
             f"dtype {X.dtype}. Expected 2D array of numbers."
         )
-    values = check_array(
-        X,
-        dtype="numeric",
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        estimator=estimator_name,
-        input_name="X",
-    )
+    with named_in_errors("X cannot be read as a matrix of numbers"):
+        values = check_array(
+            X,
+            dtype="numeric",
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            estimator=estimator_name,
+            input_name="X",
+        )
     if hasattr(X, "iloc") and X.ndim == 2:
         return pd.DataFrame(values, index=X.index, columns=X.columns, copy=False)
     return values

@@ -160,6 +160,7 @@ class Perturbation:
         alone = "implicit" if self.projection == "implicit" else "random"
         return replace(self, projection=alone, delta=1.0)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def head_block(self):
         """The head itself in the form of a block without repeats."""
         head = self.head
@@ -205,6 +206,8 @@ class Perturbation:
             n_repeats = min(repeats, self.n_repeats - first)
             yield self.lengthened(self._directions_block(n_repeats, budget, random_state), budget)
 
+    # What overflows is refused with the logits or the scores that it makes infinite.
+    @np.errstate(over="ignore", invalid="ignore")
     def lengthened(self, block, budget):
         """A block of `directions()`, turned in place into the same repeats of this perturbation.
 
@@ -229,6 +232,7 @@ class Perturbation:
         n_bytes, n_classes = DRAW_BYTES * self.head.n_features, self.head.n_classes
         return row_slices(n_classes, rows_within(budget // 4, n_bytes, n_classes))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _offsets_block(self):
         head = self.head
         random_state = np.random.RandomState(self.seed)

@@ -10,6 +10,7 @@ from skweiper.baselines.knn import KNNDetector
 from skweiper.baselines.logit import LogitDetector
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.nci import NCIDetector
+from skweiper.baselines.neco import NECODetector
 from skweiper.baselines.nnguide import NNGuideDetector
 from skweiper.baselines.openmax import OpenMaxDetector
 from skweiper.baselines.relation import RelationGraphDetector
@@ -30,6 +31,7 @@ __all__ = [
     "LogitDetector",
     "MahalanobisDetector",
     "NCIDetector",
+    "NECODetector",
     "NNGuideDetector",
     "OpenMaxDetector",
     "RelationGraphDetector",

@@ -15,6 +15,8 @@ COPIES_OF_LOGITS = 5
 """Arrays of a row's features, and of its logits or its distances to classes, at the same time."""
 LARGEST_VALUE = 1e140
 """Of a feature: its square, summed over any number of rows, stays far below the largest float64."""
+LEAST_LENGTH = 1 / LARGEST_VALUE
+"""Of a row that has a direction: below, the squares of its features lose their digits."""
 LEAST_VALUES = 2**18
 """Numbers of a chunk, below which starting threads costs more than they save."""
 
@@ -34,6 +36,12 @@ def load_chunk(rows, part):
     if getattr(rows.X, "dtype", np.dtype(np.float64)).itemsize >= 8:
         check_squares(chunk, rows.row_numbers(part))
     return chunk
+
+
+def load_directions(rows, part):
+    """`load_chunk`, every row divided by its L2 norm; rows of zeros stay what they are."""
+    chunk = load_chunk(rows, part)
+    return chunk / np.maximum(np.linalg.norm(chunk, axis=1), LEAST_LENGTH)[:, None]
 
 
 def check_squares(chunk, row_numbers):
@@ -91,25 +99,25 @@ class PeerDetector(BaseDetector):
         of_features = COPIES_OF_FEATURES * self.n_features_in_
         return of_features + COPIES_OF_LOGITS * n_classes + self._n_relations
 
-    def _chunks(self, rows):
-        """Yield (slice, features) of consecutive rows."""
+    def _chunks(self, rows, load=load_chunk):
+        """Yield (slice, features) of consecutive rows, as `load(rows, slice)` gives them."""
         for part in chunk_slices(len(rows), self._values_per_row):
-            yield part, load_chunk(rows, part)
+            yield part, load(rows, part)
 
     @property
     def _n_threads(self):
         """Threads that score chunks side by side."""
         return available_threads()
 
-    def _map_rows(self, rows, work):
-        """work(features) of all rows, concatenated."""
+    def _map_rows(self, rows, work, load=load_chunk):
+        """work(features) of all rows, concatenated; `load(rows, slice)` gives the features."""
         n_threads = self._n_threads
         parts = chunk_slices(len(rows), self._values_per_row, n_threads)
 
         def overflowing(part):
             # What overflows gives scores that are not finite, which are reported with their row.
             with np.errstate(over="ignore", invalid="ignore"):
-                return work(load_chunk(rows, part))
+                return work(load(rows, part))
 
         return np.concatenate(list(map_in_order(overflowing, parts, n_threads)))
 

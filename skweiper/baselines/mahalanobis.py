@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from skweiper._support.row_products import row_products
 from skweiper._typing import ClassSource
-from skweiper.baselines.base import ClassDetector
+from skweiper.baselines.base import ClassDetector, load_chunk, load_directions
 from skweiper.baselines.moments import (
     check_spread,
     class_means,
@@ -19,7 +19,7 @@ class MahalanobisDetector(ClassDetector):
     """Detector by the Mahalanobis distance to the nearest class mean (MDS).
 
     The score is minus the smallest squared distance under the covariance within classes:
-    at most 0, higher = more in-distribution.
+    at most 0, higher = more in-distribution. With `normalize=True` it is Mahalanobis++.
 
     Parameters
     ----------
@@ -29,6 +29,9 @@ class MahalanobisDetector(ClassDetector):
         Bias of the final layer. None means zeros.
     labels : {"head", "y"}, default="head"
         Where the class of a training row comes from: the head's prediction, or y.
+    normalize : bool, default=False
+        Whether every row is divided by its L2 norm before means, covariance and distances; the
+        class means are not. The head predicts from the row as it is.
     contamination : float, default=0.05
         Share in (0, 0.5] of training rows that score below the threshold.
 
@@ -56,7 +59,8 @@ class MahalanobisDetector(ClassDetector):
     Notes
     -----
     Directions in which no training row differs from its class mean do not count. The covariance
-    takes more rows than features to be of full rank.
+    takes more rows than features to be of full rank. With `normalize=True` a row of zeros, which
+    has no direction, stays at the origin, as in the authors' code.
 
     Raises
     ------
@@ -67,7 +71,20 @@ class MahalanobisDetector(ClassDetector):
     ----------
     Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
     Adversarial Attacks", NeurIPS 2018. https://arxiv.org/abs/1807.03888
+    Mueller and Hein, "Mahalanobis++: Improving OOD Detection via Feature Normalization",
+    ICML 2025. https://arxiv.org/abs/2505.18032
+
+    Examples
+    --------
+    >>> from skweiper.baselines import MahalanobisDetector
+    >>> from skweiper.datasets import load_clinc150
+    >>> data = load_clinc150()
+    >>> detector = MahalanobisDetector(data.weight, data.bias, normalize=True).fit(data.train)
+    >>> detector.score_samples(data.test_oos).shape
+    (1000,)
     """
+
+    _parameter_constraints = {**ClassDetector._parameter_constraints, "normalize": ["boolean"]}
 
     def __init__(
         self,
@@ -75,21 +92,32 @@ class MahalanobisDetector(ClassDetector):
         bias: ArrayLike | None = None,
         *,
         labels: ClassSource = "head",
+        normalize: bool = False,
         contamination: float = 0.05,
     ) -> None:
         self.weight = weight
         self.bias = bias
         self.labels = labels
+        self.normalize = normalize
         self.contamination = contamination
+
+    @property
+    def _load(self):
+        return load_directions if self.normalize else load_chunk
 
     def _learn(self, rows, labels):
         self.classes_, members = np.unique(self._class_labels(rows, labels), return_inverse=True)
-        self.means_, _ = class_means(self._chunks(rows), members, len(self.classes_))
-        covariance = covariance_about(self._chunks(rows), lambda part: self.means_[members[part]])
+        chunks = self._chunks(rows, self._load)
+        self.means_, _ = class_means(chunks, members, len(self.classes_))
+        chunks = self._chunks(rows, self._load)
+        covariance = covariance_about(chunks, lambda part: self.means_[members[part]])
         check_spread(covariance, self.means_, len(rows))
         self.whitening_ = whitening(covariance)
         self.centre_ = self.means_.mean(axis=0)
         self.whitened_means_ = (self.means_ - self.centre_) @ self.whitening_
+
+    def _score(self, rows):
+        return self._map_rows(rows, self._score_features, self._load)
 
     def _score_features(self, features):
         # Distances of centred vectors cancel less.

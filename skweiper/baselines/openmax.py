@@ -114,6 +114,12 @@ class OpenMaxDetector(MembersDetector):
         for part, features in self._chunks(rows):
             difference = self.head_.logits(features) - self.mean_logits_[members[part]]
             distances[part] = np.linalg.norm(difference, axis=1)
+        if not np.isfinite(distances).all():
+            raise ValueError(
+                "The distances of the training rows' logits to their class means overflow. "
+                "Rescale the features and the head together, so that the logits are of moderate "
+                "size."
+            )
         return distances
 
     def _score_features(self, features):

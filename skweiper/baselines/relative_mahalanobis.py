@@ -24,6 +24,9 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         Bias of the final layer. None means zeros.
     labels : {"head", "y"}, default="head"
         Where the class of a training row comes from: the head's prediction, or y.
+    normalize : bool, default=False
+        Whether every row is divided by its L2 norm before means, covariance and distances; the
+        class means are not. The head predicts from the row as it is.
     contamination : float, default=0.05
         Share in (0, 0.5] of training rows that score below the threshold.
 
@@ -52,10 +55,17 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, if X had names in `fit`.
 
+    Raises
+    ------
+    ValueError
+        As `MahalanobisDetector`.
+
     References
     ----------
     Ren et al., "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021.
     https://arxiv.org/abs/2106.09022
+    Mueller and Hein, "Mahalanobis++: Improving OOD Detection via Feature Normalization",
+    ICML 2025. https://arxiv.org/abs/2505.18032
     """
 
     def __init__(
@@ -64,17 +74,20 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         bias: ArrayLike | None = None,
         *,
         labels: ClassSource = "head",
+        normalize: bool = False,
         contamination: float = 0.05,
     ) -> None:
         self.weight = weight
         self.bias = bias
         self.labels = labels
+        self.normalize = normalize
         self.contamination = contamination
 
     def _learn(self, rows, labels):
         super()._learn(rows, labels)
-        self.background_mean_ = overall_mean(self._chunks(rows), len(rows))
-        covariance = covariance_about(self._chunks(rows), lambda part: self.background_mean_)
+        self.background_mean_ = overall_mean(self._chunks(rows, self._load), len(rows))
+        chunks = self._chunks(rows, self._load)
+        covariance = covariance_about(chunks, lambda part: self.background_mean_)
         self.background_whitening_ = whitening(covariance)
 
     def _score_features(self, features):

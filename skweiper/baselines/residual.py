@@ -8,7 +8,7 @@ from scipy.linalg import eigh
 
 from skweiper._support.parameters import Interval
 from skweiper._support.row_products import row_products
-from skweiper.baselines.base import HeadDetector
+from skweiper.baselines.base import LARGEST_VALUE, HeadDetector
 from skweiper.baselines.moments import covariance_about
 
 
@@ -75,7 +75,7 @@ class ResidualDetector(HeadDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        self.origin_ = -np.linalg.pinv(self.head_.matrix) @ self.head_.bias
+        self.origin_ = origin_of(self.head_)
         n_components = subspace_dimension(self.n_components, rows.n_features)
         moment = covariance_about(self._chunks(rows), lambda part: self.origin_)
         variances, directions = eigh(moment)
@@ -88,6 +88,31 @@ class ResidualDetector(HeadDetector):
 
     def _score_features(self, features):
         return -self._residual(features)
+
+
+def origin_of(head):
+    """The point whose logits are closest to zero, -pinv(weight) bias.
+
+    Parameters
+    ----------
+    head : Head
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+
+    Raises
+    ------
+    ValueError
+        The point is too far away to measure distances from it.
+    """
+    origin = -np.linalg.pinv(head.matrix) @ head.bias
+    if not np.abs(origin).max() <= LARGEST_VALUE:  # or NaN
+        raise ValueError(
+            "weight is so small beside bias that the features whose logits are zero, "
+            "-pinv(weight) bias, overflow. Rescale the features and the head together."
+        )
+    return origin
 
 
 def subspace_dimension(n_components, n_features):

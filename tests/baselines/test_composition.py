@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from skweiper import WeiPerDetector, all_detectors
 from skweiper.baselines import DICEDetector, LogitDetector, SHEDetector, dice_weight
 from skweiper.scores import LOGIT_SCORES
-from skweiper.shaping import ASH, SCALE, VRA, ReAct
+from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,10 @@ def test_react_before_weiper(problem, method):
     np.testing.assert_allclose(pipeline.score_samples(X), alone.score_samples(clipped), atol=1e-5)
 
 
-@pytest.mark.parametrize("shaper", [ReAct(), VRA(), ASH("s"), ASH("p"), ASH("b"), SCALE()], ids=str)
+SHAPERS = [ReAct(), VRA(), ASH("s"), ASH("p"), ASH("b"), SCALE(), RAS()]
+
+
+@pytest.mark.parametrize("shaper", SHAPERS, ids=str)
 def test_shapers_stand_before_every_detector(problem, shaper):
     X, weight, bias = problem
     y = (X @ weight.T + bias).argmax(axis=1)

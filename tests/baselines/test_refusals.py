@@ -24,6 +24,10 @@ from skweiper.baselines import (
 from skweiper.baselines.base import HeadDetector
 
 DETECTORS = [getattr(baselines, name)() for name in baselines.__all__ if name.endswith("Detector")]
+DETECTORS += [
+    MahalanobisDetector(normalize=True),
+    RelativeMahalanobisDetector(normalize=True),
+]
 HEAD_DETECTORS = [detector for detector in DETECTORS if isinstance(detector, HeadDetector)]
 BY_CLASS = [MahalanobisDetector(), RelativeMahalanobisDetector(), KLMatchingDetector()]
 
