@@ -188,7 +188,7 @@ def hyperparameter_option(parameter, panel):
     """The option for one value of a hyperparameter."""
     is_list = parameter.takes_detectors
     repeated = " Repeat for several, as NAME or NAME:PARAMETER=VALUE,..." if is_list else ""
-    text = f"{escape(parameter.text)}{repeated} {shown_default(parameter.default)}"
+    text = f"{escape(parameter.text)}{repeated} {shown_default(parameter.default_text)}"
     return (list[str] | None if is_list else str | None), typer.Option(
         parameter.option,
         help=text,
@@ -207,7 +207,7 @@ def grid_option(parameter, panel):
 
     return str | None, typer.Option(
         parameter.option,
-        help=f"{escape(parameter.text)} {shown_default(parameter.default)}",
+        help=f"{escape(parameter.text)} {shown_default(parameter.default_text)}",
         metavar=f"{parameter.form},...",
         parser=reader_of(values_of),
         autocompletion=lambda: list(parameter.choices),
@@ -215,8 +215,8 @@ def grid_option(parameter, panel):
     )
 
 
-def shown_default(value):
-    return escape(f"[default: {'none' if value is None else value}]")
+def shown_default(text):
+    return escape(f"[default: {text}]")
 
 
 def reader_of(value_of):

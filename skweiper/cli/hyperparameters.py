@@ -66,6 +66,12 @@ class Hyperparameter(NamedTuple):
         others = [name for kind, name in NAMES_OF_TYPES.items() if kind in self.kinds]
         return "|".join([*self.choices, *others])
 
+    @property
+    def default_text(self) -> str:
+        """The default as it would be typed."""
+        is_word = self.default is None or isinstance(self.default, bool)
+        return str(self.default).lower() if is_word else str(self.default)
+
     def value_of(self, text: str) -> Any:
         """The value that a text stands for.
 

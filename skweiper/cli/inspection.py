@@ -42,7 +42,7 @@ def about_detector(name):
         {
             "option": each.option,
             "value": each.form,
-            "default": "none" if each.default is None else str(each.default),
+            "default": each.default_text,
             "meaning": each.text,
         }
         for each in hyperparameters_of(entry.estimator).values()

@@ -37,6 +37,7 @@ TRUSTED = (
     "skweiper.baselines.logit.LogitDetector",
     "skweiper.baselines.mahalanobis.MahalanobisDetector",
     "skweiper.baselines.nci.NCIDetector",
+    "skweiper.baselines.neco.NECODetector",
     "skweiper.baselines.nnguide.NNGuideDetector",
     "skweiper.baselines.openmax.OpenMaxDetector",
     "skweiper.baselines.relation.RelationGraphDetector",

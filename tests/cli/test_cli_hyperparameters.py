@@ -27,7 +27,7 @@ def test_every_hyperparameter_is_an_option_with_its_default_and_text(name):
 def test_the_text_of_a_default_is_the_default(name):
     for each in hyperparameters_of(DETECTORS[name]).values():
         if not each.takes_detectors:
-            value = each.value_of(str(each.default))
+            value = each.value_of(each.default_text)
             assert value == each.default
             # As sklearn's checks tell an int from a float.
             assert type(value) is type(each.default) or isinstance(each.default, int)
