@@ -30,7 +30,8 @@ METHOD_ROOMS = (  # within _weiper
     {"fitting", "flips"},
 )
 CLI_ROOMS = (  # within cli
-    {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters", "model_files"},
+    {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters"},
+    {"model_files", "outputs"},
     {"tables", "data", "detectors"},
     {"output"},
     {"errors", "pictures", "reports", "scoring", "detector_options", "inspection"},

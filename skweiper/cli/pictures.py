@@ -5,6 +5,7 @@ import os
 import typer
 
 from skweiper._support.whole_files import written_whole
+from skweiper.cli.outputs import check_output
 
 __all__ = [
     "check_picture",
@@ -27,6 +28,7 @@ def check_picture(path):
     """
     if path is None:
         return
+    check_output(path, option="--plot")
     ending = _ending(path)
     known = _pyplot().figure().canvas.get_supported_filetypes()
     if ending not in known:

@@ -326,6 +326,14 @@ USAGE = {
         ("score", "msp.skops", "x.bin", "--shape", "all", "-o", "s.csv"),
         "-1,512",
     ),
+    "an input as output": (
+        ("score", "msp.skops", "new.parquet", "-o", "./new.parquet"),
+        "new.parquet is read, and would be overwritten",
+    ),
+    "the training rows as model": (
+        ("fit", "train.parquet", "--detector", "knn", "-o", "train.parquet"),
+        "would be overwritten",
+    ),
     "a device for what has none": (
         ("score", "knn.skops", "new.parquet", "--device", "cuda", "-o", "s.csv"),
         "computes on the CPU only",
@@ -353,6 +361,11 @@ MISTAKES = {
     "other features": (("score", "msp.skops", "other.npy", "-o", "s.csv"), "256 features"),
     "values that are missing": (("score", "msp.skops", "nan.npy", "-o", "s.csv"), "NaN"),
     "no such folder": (("score", "msp.skops", "new.parquet", "-o", "no/s.csv"), "no/s.csv"),
+    "no such folder for a model": (("fit", "train.parquet", "-o", "no/m.skops"), "no/m.skops"),
+    "no such folder for a picture": (
+        ("evaluate", "msp.skops", "test.parquet", "--ood", "a=tin.parquet", "--plot", "no/x.png"),
+        "no/x.png",
+    ),
     "no such kind of scores": (("score", "msp.skops", "new.parquet", "-o", "s.txt"), ".parquet"),
     "a pickle": (("score", "model.joblib", "new.parquet", "-o", "s.csv"), "--trusted"),
     "a tpr out of range": (("calibrate", "msp.skops", "validation.parquet", "--tpr", "2"), "tpr"),

@@ -9,6 +9,7 @@ from skweiper.cli.arguments import Device, HeldOut, Json, Model, Trusted
 from skweiper.cli.data import Reading, described_data
 from skweiper.cli.model_files import load_model, require, save_model
 from skweiper.cli.output import print_json, print_lines
+from skweiper.cli.outputs import check_output
 from skweiper.cli.scoring import on_device
 
 __all__ = ["calibrate", "warn_of_training_data"]
@@ -36,6 +37,7 @@ def calibrate(
 
     The model file is replaced, unless --output names another.
     """
+    check_output(output, held_out)
     saved = load_model(model, trusted=trusted)
     detector = saved.detector
     require(detector, "calibrate", model)

@@ -26,12 +26,12 @@ def demo(
     from skweiper.cli.demonstration import draw_demonstration, measured, warm_up
     from skweiper.datasets import load_clinc150
 
+    Path(plot).parent.mkdir(parents=True, exist_ok=True)
     check_picture(plot)
     data = load_clinc150()
     seconds = warm_up(data, seed)
     table, distributions = measured(data, seed)
     best = table["AUROC"][table.index.str.startswith("WeiPer")].idxmax()
-    Path(plot).parent.mkdir(parents=True, exist_ok=True)
     save_picture(plot, draw_demonstration, {name: distributions[name] for name in ("MSP", best)})
     if as_json:
         return print_json({"results": table.to_dict("index"), "picture": plot})

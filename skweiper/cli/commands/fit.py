@@ -7,6 +7,7 @@ import typer
 from skweiper.cli.arguments import Head, Json, Labels, ModelOutput, Seed, Train
 from skweiper.cli.data import Reading, described_data, described_head, head_for, labels_of
 from skweiper.cli.output import is_watched, plain, print_json, print_lines
+from skweiper.cli.outputs import check_output
 
 __all__ = ["fit"]
 
@@ -30,6 +31,7 @@ def fit(
     from skweiper.cli.model_files import SavedModel, save_model
 
     entry, values = ctx.obj
+    check_output(output, train, *filter(None, (head, y)))
     dump = reading.features(train)
     weight, bias = head_for(head, dump, [entry])
     detector = built(entry, (weight, bias), values, seed)

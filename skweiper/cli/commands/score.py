@@ -12,6 +12,7 @@ from skweiper.cli.data import Reading
 from skweiper.cli.errors import TOO_MANY_OOD
 from skweiper.cli.model_files import load_model, require
 from skweiper.cli.output import print_json, print_lines, tell
+from skweiper.cli.outputs import check_output
 from skweiper.cli.scoring import on_device, scored_parts
 
 __all__ = ["predict", "score"]
@@ -33,6 +34,7 @@ def score(
     """
     from skweiper.io import ScoreWriter
 
+    check_output(output, model, features)
     detector = load_model(model, trusted=trusted).detector
     on_device(detector, device)
     dump = reading.features(features)
@@ -84,6 +86,7 @@ def predict(
 
     Writes the columns score, p_value (where the model was calibrated) and prediction.
     """
+    check_output(output, model, features)
     detector = load_model(model, trusted=trusted).detector
     require(detector, "offset_", model)
     on_device(detector, device)

@@ -10,6 +10,7 @@ from skweiper.cli.commands.fit import settings_of
 from skweiper.cli.data import Reading, described_data, described_head, head_for, named_paths
 from skweiper.cli.model_files import SavedModel, save_model
 from skweiper.cli.output import is_watched, percent, plain, print_json, print_lines
+from skweiper.cli.outputs import check_output
 from skweiper.cli.pictures import check_picture, draw_sweep, picture_line, save_picture
 
 __all__ = ["sweep"]
@@ -48,6 +49,7 @@ def sweep(
     from skweiper.model_selection import train_validation_split_for_ood
 
     check_picture(plot)
+    check_output(output, train, validation, *filter(None, (head,)))
     entry, values = ctx.obj
     grid = as_grid(values)
     dump, held_out = reading.features(train), reading.features(validation)
