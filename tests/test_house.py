@@ -12,7 +12,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"version", "_typing"},
     {"presets", "datasets", "scores", "_support"},
     {"head", "conformal", "_score_sets"},
-    {"metrics"},
+    {"metrics", "io"},
     {"_weiper"},
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
@@ -29,7 +29,18 @@ METHOD_ROOMS = (  # within _weiper
     {"ranges"},
     {"fitting", "flips"},
 )
-OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "dask", "pyarrow"}
+IO_ROOMS = (  # within io
+    {"errors", "packages", "roles"},
+    {"paths", "blocks"},
+    {"arrays", "tables", "stacked"},
+    {"choosing", "dump", "formats"},
+    {"opening"},
+    {"features", "labels", "heads", "scores", "description"},
+)
+OPTIONAL = {
+    *("numba", "cupy", "matplotlib", "rich", "torch", "typer", "dask"),
+    *("pyarrow", "h5py", "safetensors", "zarr"),
+}
 
 
 def imported(path):
@@ -82,6 +93,11 @@ def test_so_do_the_rooms_of_the_method():
     assert not list(storeys(PACKAGE / "_weiper", floors, "skweiper._weiper."))
 
 
+def test_so_do_the_rooms_of_io():
+    floors = (*IO_ROOMS, {"__init__"})
+    assert not list(storeys(PACKAGE / "io", floors, "skweiper.io."))
+
+
 def test_optional_packages_are_imported_where_they_are_used():
     eager = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -104,9 +120,10 @@ def test_the_plan_in_contributing_has_every_room():
     rooms = {room_of(path, PACKAGE) for path in PACKAGE.rglob("*.py")} - {"__init__", "version"}
     support = {room_of(p, PACKAGE / "_support") for p in (PACKAGE / "_support").rglob("*.py")}
     method = {room_of(path, PACKAGE / "_weiper") for path in (PACKAGE / "_weiper").rglob("*.py")}
-    assert planned_rooms() == (rooms | support | method) - {"__init__"}
+    files = {room_of(path, PACKAGE / "io") for path in (PACKAGE / "io").rglob("*.py")}
+    assert planned_rooms() == (rooms | support | method | files) - {"__init__"}
 
 
-@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS])
+@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS, IO_ROOMS])
 def test_no_room_is_on_two_floors(floors):
     assert sum(map(len, floors)) == len(set().union(*floors))
