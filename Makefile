@@ -61,6 +61,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_latency.py
 	$(BIN)/python benchmarks/bench_kernels.py
 	$(BIN)/python benchmarks/bench_memory.py
+	$(BIN)/python benchmarks/bench_files.py --rows 100000
+	$(BIN)/python benchmarks/bench_cli.py --rows 100000
 	$(BIN)/python benchmarks/bench_sweep.py
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
 

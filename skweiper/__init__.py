@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import datasets as datasets
     from skweiper import evaluation as evaluation
     from skweiper import head as head
+    from skweiper import io as io
     from skweiper import metrics as metrics
     from skweiper import model_selection as model_selection
     from skweiper import monitoring as monitoring
@@ -43,6 +44,7 @@ __all__ = [
     "datasets",
     "evaluation",
     "head",
+    "io",
     "metrics",
     "model_selection",
     "monitoring",

@@ -66,6 +66,11 @@ class WeiPerDetector(BaseDetector):
         classes at most some 1 - 1/C of the perturbed heads ever change a prediction.
     n_bins : int, default=100
         Bins of each histogram, over the range seen in training. In [2, inf).
+    value_range : (float, float), default=(0, 1)
+        Quantiles (low, high) of the training values, 0 <= low < high <= 1, between which the bins
+        lie, of the features and of the perturbed logits. (0, 1), as published, are the smallest and
+        the largest value. (0.0005, 0.9995) is for training rows that may hold outliers, on which
+        `fit` warns, see Notes; it takes two more passes over the rows, or four with little memory.
     smoothing : int, default=4
         Window of the moving average over feature bins. In [1, inf); 1 smooths nothing.
     smoothing_perturbed : int, default=15
@@ -101,8 +106,9 @@ class WeiPerDetector(BaseDetector):
     rule_ : object
         The score that was fitted, with its parameters and what it learnt. Scoring reads it alone.
     feature_range_, logit_range_ : ndarray of shape (2,)
-        Smallest and largest training value of the features and, a few millionths wider for
-        rounding, of the perturbed logits; "kld" only.
+        The ends of the bins: the quantiles `value_range`, by default smallest and largest value, of
+        the training features and, a few millionths wider for rounding, of their perturbed logits;
+        "kld" only.
     feature_density_, logit_density_ : ndarray of shape (n_bins,)
         Mean training densities in both spaces; "kld" only.
     offset_ : float
@@ -159,6 +165,7 @@ class WeiPerDetector(BaseDetector):
         "delta": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "flip_rate": [Interval(Real, 0, 1, closed="neither")],
         "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "value_range": [tuple, list],
         "smoothing": [Interval(Integral, 1, None, closed="left")],
         "smoothing_perturbed": [Interval(Integral, 1, None, closed="left")],
         "lambda_1": [Interval(Real, 0, None, closed="left")],
@@ -182,6 +189,7 @@ class WeiPerDetector(BaseDetector):
         delta: Delta = "auto",
         flip_rate: float = 0.1,
         n_bins: int = 100,
+        value_range: tuple[float, float] = (0.0, 1.0),
         smoothing: int = 4,
         smoothing_perturbed: int = 15,
         lambda_1: float = 1.0,
@@ -202,6 +210,7 @@ class WeiPerDetector(BaseDetector):
         self.delta = delta
         self.flip_rate = flip_rate
         self.n_bins = n_bins
+        self.value_range = value_range
         self.smoothing = smoothing
         self.smoothing_perturbed = smoothing_perturbed
         self.lambda_1 = lambda_1

@@ -20,6 +20,13 @@ def perturbed_logits(z, weights, bias):
     return np.array([[w @ z + b for w, b in zip(repeat, bias, strict=True)] for repeat in weights])
 
 
+def inner_quantiles(values, low, high):
+    """The first of the sorted values not below one quantile, and the last not above another."""
+    ordered = np.sort(values, axis=None)
+    last = len(ordered) - 1
+    return ordered[math.ceil(low * last)], ordered[math.floor(high * last)]
+
+
 def density(values, low, high, n_bins):
     """Share of the values in each of n_bins equal bins; values outside are counted nowhere."""
     counts = [0] * n_bins
@@ -126,18 +133,29 @@ def learnt_delta(features, weight, bias, slopes, flip_rate):
 class WeiPerKLD:
     """fit and score of WeiPer+KLD for given perturbed logits of shape (n, r, C)."""
 
-    def __init__(self, n_bins, smoothing, smoothing_perturbed, lambda_1, lambda_2, epsilons):
+    def __init__(
+        self,
+        n_bins,
+        smoothing,
+        smoothing_perturbed,
+        lambda_1,
+        lambda_2,
+        epsilons,
+        value_range=(0.0, 1.0),
+    ):
         self.n_bins = n_bins
         self.windows = (smoothing, smoothing_perturbed)
         self.lambdas = (lambda_1, lambda_2)
         self.epsilons = epsilons
+        self.value_range = value_range
 
     def fit(self, features, logits, rounding=0.0):
         """`rounding` widens the range of the logits, as a share of the largest of them."""
-        room = rounding * np.abs(logits).max()
+        low, high = inner_quantiles(logits, *self.value_range)
+        room = rounding * max(abs(low), abs(high))
         self.ranges = [
-            (features.min(), features.max()),
-            (logits.min() - room, logits.max() + room),
+            inner_quantiles(features, *self.value_range),
+            (low - room, high + room),
         ]
         samples = zip(features, logits, strict=True)
         self.training = np.mean([self.densities(z, v) for z, v in samples], axis=0)

@@ -90,7 +90,11 @@ BAD_HEAD = {
     "flat weight": ({"weight": np.ones(12)}, ValueError, "weight must have shape"),
     "empty weight": ({"weight": np.ones((0, 12))}, ValueError, "weight must have shape"),
     "transposed": ({"weight": np.ones((12, 5))}, ValueError, "expects 5 features"),
-    "huge weight": ({"weight": np.full((5, 12), 1e200)}, ValueError, "weight .* too large .*1e.200"),
+    "huge weight": (
+        {"weight": np.full((5, 12), 1e200)},
+        ValueError,
+        "weight .* too large .*1e.200",
+    ),
     "long bias": ({"weight": np.ones((5, 12)), "bias": np.ones(6)}, ValueError, r"bias .*\(5,\)"),
     "only bias": ({"bias": np.ones(5)}, ValueError, "bias was given without weight"),
     "text": ({"weight": [["a"] * 12]}, TypeError, "weight must be a real numeric array"),
@@ -133,7 +137,7 @@ def test_labels_of_another_length(small):
 
 
 def test_labels_of_different_lengths(small):
-    with pytest.raises(ValueError, match="y cannot be read as one label per row.*inhomogeneous"):
+    with pytest.raises(ValueError, match=r"y cannot be read as one label per row.*inhomogeneous"):
         WeiPerDetector(small["weight"]).fit(small["X"], [[1, 2], *[1] * 59])
 
 

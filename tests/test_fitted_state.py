@@ -49,6 +49,7 @@ OTHER_VALUES = {
     "temperature": 9.0,
     "threshold": 0.4,
     "top_classes": 2,
+    "value_range": (0.1, 0.95),
     "variant": "b",
     "weight": np.random.RandomState(9).randn(5, 12),
     "bias": np.arange(5.0),

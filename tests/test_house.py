@@ -12,7 +12,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"version", "_typing"},
     {"presets", "datasets", "scores", "_support"},
     {"head", "conformal", "_score_sets"},
-    {"metrics"},
+    {"metrics", "io"},
     {"_weiper"},
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
@@ -26,8 +26,17 @@ METHOD_ROOMS = (  # within _weiper
     {"density", "statistics", "perturbation"},
     {"engines"},
     {"execution", "rules"},
-    {"passes"},
+    {"passes", "stretch"},
+    {"ranges"},
     {"fitting", "flips"},
+)
+IO_ROOMS = (  # within io
+    {"errors", "packages", "roles"},
+    {"paths", "blocks"},
+    {"arrays", "tables", "stacked"},
+    {"choosing", "dump", "formats"},
+    {"opening"},
+    {"features", "labels", "heads", "scores", "description"},
 )
 CLI_ROOMS = (  # within cli
     {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters"},
@@ -39,9 +48,10 @@ CLI_ROOMS = (  # within cli
     {"app"},
     {"entry"},
 )
-OPTIONAL = {"numba", "cupy", "matplotlib", "rich", "torch", "typer", "skops", "dask", "pyarrow"}
-
-
+OPTIONAL = {
+    *("numba", "cupy", "matplotlib", "rich", "torch", "typer", "skops", "dask"),
+    *("pyarrow", "h5py", "safetensors", "zarr"),
+}
 LEFT_OUT = {"__init__", "__main__", "version"}
 
 
@@ -95,6 +105,11 @@ def test_so_do_the_rooms_of_the_method():
     assert not list(storeys(PACKAGE / "_weiper", floors, "skweiper._weiper."))
 
 
+def test_so_do_the_rooms_of_io():
+    floors = (*IO_ROOMS, {"__init__"})
+    assert not list(storeys(PACKAGE / "io", floors, "skweiper.io."))
+
+
 def test_so_do_the_rooms_of_the_command_line():
     floors = (*CLI_ROOMS, {"__init__"})
     assert not list(storeys(PACKAGE / "cli", floors, "skweiper.cli."))
@@ -123,10 +138,11 @@ def test_the_plan_in_contributing_has_every_room():
     rooms = {room_of(path, PACKAGE) for path in PACKAGE.rglob("*.py")} - LEFT_OUT
     support = {room_of(p, PACKAGE / "_support") for p in (PACKAGE / "_support").rglob("*.py")}
     method = {room_of(path, PACKAGE / "_weiper") for path in (PACKAGE / "_weiper").rglob("*.py")}
+    files = {room_of(path, PACKAGE / "io") for path in (PACKAGE / "io").rglob("*.py")}
     commands = {room_of(path, PACKAGE / "cli") for path in (PACKAGE / "cli").rglob("*.py")}
-    assert planned_rooms() == (rooms | support | method | commands) - LEFT_OUT
+    assert planned_rooms() == (rooms | support | method | files | commands) - LEFT_OUT
 
 
-@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS, CLI_ROOMS])
+@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS, IO_ROOMS, CLI_ROOMS])
 def test_no_room_is_on_two_floors(floors):
     assert sum(map(len, floors)) == len(set().union(*floors))

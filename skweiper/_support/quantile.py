@@ -1,40 +1,131 @@
 """Exact quantiles of many values, in memory or in bounded memory."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-KEY_BITS = 32
-SIGN_BIT = np.uint32(2**31)
+from skweiper._support.containers import as_host
+
+FLOAT_BITS = 32
+SIGN_BIT = 2 ** (FLOAT_BITS - 1)
 
 
-def _ordered_keys(values):
-    """Integers of shape (n_values,) in the same order as the float32 values."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).reshape(-1).view(np.uint32)
-    return np.where(bits & SIGN_BIT, ~bits, bits | SIGN_BIT)
+def _bits_of(values):
+    """The bits of values in single precision, ndarray of shape (n_values,), uint32."""
+    return values.astype(np.float32, copy=False).reshape(-1).view(np.uint32)
 
 
-def _value_of_key(key):
-    bits = np.uint32(key)
-    bits = bits ^ SIGN_BIT if bits & SIGN_BIT else ~bits
+def _value_of(bits):
     return float(np.array(bits, dtype=np.uint32).view(np.float32))
 
 
-def _digit_counts(chunks, prefixes, shift, digit_bits):
-    """For each prefix, how many of the keys that begin with it go on with each digit."""
-    n_digits = 2**digit_bits
-    counts = {prefix: np.zeros(n_digits, dtype=np.int64) for prefix in prefixes}
-    for values in chunks():
-        keys = _ordered_keys(values) >> shift
-        for prefix, total in counts.items():
-            digits = keys[keys >> digit_bits == prefix] & (n_digits - 1)
-            total += np.bincount(digits, minlength=n_digits)
-    return counts
+def _digits_in_order(prefix, n_bits, n_digits):
+    """The digits that may follow a prefix of so many bits, in the order of the values.
+
+    Bits of positive values are in the order of the values, those of negative ones in the reverse.
+    """
+    ascending = np.arange(n_digits)
+    if n_bits == 0:
+        positive, negative = np.split(ascending, 2)
+        return np.concatenate([negative[::-1], positive])
+    is_negative = prefix >> (n_bits - 1)
+    return ascending[::-1] if is_negative else ascending
 
 
-def _longer(prefix, rank, counts):
-    """A prefix and one more digit, of the value of a rank; and its rank among those with both."""
-    ends = np.cumsum(counts)
-    digit = int(np.searchsorted(ends, rank, side="right"))
-    return prefix * len(counts) + digit, rank - int(ends[digit] - counts[digit])
+@dataclass(frozen=True)
+class RankSearch:
+    """Search for the values of some ranks among very many that come in parts: a radix selection.
+
+    A round counts, among the values whose bits begin with the digits found so far, how many go on
+    with each next digit. The counts of parts add up, so that the values found do not depend on how
+    they are cut. Values are compared in single precision and found exactly.
+
+    Attributes
+    ----------
+    ranks : tuple of int
+        From 0, of each wanted value among those that begin with the same digits.
+    prefixes : tuple of int
+        The digits found so far of each wanted value.
+    n_bits : int
+        Bits in these digits.
+    digit_bits : {16, 8}
+        Two rounds with tables of half a mebibyte, or four with hardly any.
+    """
+
+    ranks: tuple = ()
+    prefixes: tuple = ()
+    n_bits: int = 0
+    digit_bits: int = 16
+
+    @classmethod
+    def of(cls, ranks, digit_bits=16):
+        """The search at its beginning."""
+        return cls(tuple(ranks), (0,) * len(ranks), digit_bits=digit_bits)
+
+    @property
+    def is_done(self):
+        return self.n_bits == FLOAT_BITS
+
+    @property
+    def values(self):
+        """tuple of float: the value of each rank, once the search is done."""
+        return tuple(map(_value_of, self.prefixes))
+
+    @property
+    def distinct(self):
+        """The prefixes, each once: a round counts a table for each of them."""
+        return sorted(set(self.prefixes)) or [0]
+
+    @property
+    def n_bits_behind(self):
+        """Bits behind the digit that a round counts."""
+        return FLOAT_BITS - self.n_bits - self.digit_bits
+
+    def counts(self, values):
+        """How many of these values go on with each digit.
+
+        Parameters
+        ----------
+        values : ndarray of any shape, on the host or a device
+
+        Returns
+        -------
+        ndarray of shape (n_distinct, 2**digit_bits), int64, on the host
+        """
+        n_digits = 2**self.digit_bits
+        heads = _bits_of(values) >> np.uint32(self.n_bits_behind)
+        counts = np.empty((len(self.distinct), n_digits), np.int64)
+        for table, prefix in zip(counts, self.distinct, strict=True):
+            digits = heads
+            if self.n_bits:
+                digits = heads[heads >> np.uint32(self.digit_bits) == np.uint32(prefix)]
+                digits &= np.uint32(n_digits - 1)
+            table[:] = as_host(np.bincount(digits.astype(np.int64), minlength=n_digits))
+        return counts
+
+    def narrowed(self, counts):
+        """The search after a round.
+
+        Parameters
+        ----------
+        counts : ndarray of shape (n_distinct, 2**digit_bits), int
+            Sum of the counts of all parts.
+        """
+        places, tables = [], dict(zip(self.distinct, counts, strict=True))
+        for prefix, rank in zip(self.prefixes, self.ranks, strict=True):
+            digits = _digits_in_order(prefix, self.n_bits, counts.shape[1])
+            table = tables[prefix][digits]
+            place = int(np.searchsorted(np.cumsum(table), rank, side="right"))
+            before = int(table[:place].sum())
+            places.append((prefix * len(table) + int(digits[place]), rank - before))
+        prefixes, ranks = zip(*places, strict=True)
+        n_bits = self.n_bits + self.digit_bits
+        return replace(self, ranks=ranks, prefixes=prefixes, n_bits=n_bits)
+
+
+def _ranks(position, n_values):
+    """Both ranks beside a position."""
+    return int(np.floor(position)), min(int(np.floor(position)) + 1, n_values - 1)
 
 
 def _between(position, lower, upper):
@@ -43,16 +134,10 @@ def _between(position, lower, upper):
     return lower + weight * (upper - lower) if weight else lower
 
 
-def _ranks(position, n_values):
-    """Both ranks beside a position."""
-    return int(np.floor(position)), min(int(np.floor(position)) + 1, n_values - 1)
-
-
 def pooled_quantile(chunks, share, digit_bits=16):
     """Quantile of all values of all chunks, with linear interpolation, as `np.quantile` gives it.
 
-    Values are compared in single precision. A radix selection: each pass over the data finds the
-    next digit of the value, so that no more than one chunk is in memory.
+    Values are compared in single precision, and no more than one chunk is in memory.
 
     Parameters
     ----------
@@ -60,22 +145,21 @@ def pooled_quantile(chunks, share, digit_bits=16):
         Without arguments; returns an iterator over arrays. Called once per digit.
     share : float, in [0, 1]
     digit_bits : {16, 8}, default=16
-        Two passes with tables of a mebibyte, or four with hardly any.
+        Two passes with tables of half a mebibyte, or four with hardly any.
 
     Returns
     -------
     float, NaN of no values
     """
-    counts = _digit_counts(chunks, {0}, KEY_BITS - digit_bits, digit_bits)
-    n_values = int(counts[0].sum())
+    first = sum(map(RankSearch(digit_bits=digit_bits).counts, chunks()))
+    n_values = int(np.sum(first))
     if n_values == 0:
         return np.nan
     position = share * (n_values - 1)
-    places = [_longer(0, rank, counts[0]) for rank in _ranks(position, n_values)]
-    for shift in range(KEY_BITS - 2 * digit_bits, -1, -digit_bits):
-        counts = _digit_counts(chunks, {prefix for prefix, _ in places}, shift, digit_bits)
-        places = [_longer(prefix, rank, counts[prefix]) for prefix, rank in places]
-    return _between(position, *(_value_of_key(prefix) for prefix, _ in places))
+    search = RankSearch.of(_ranks(position, n_values), digit_bits).narrowed(first)
+    while not search.is_done:
+        search = search.narrowed(sum(map(search.counts, chunks())))
+    return _between(position, *search.values)
 
 
 def quantile_of(values, share):

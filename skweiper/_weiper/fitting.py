@@ -10,8 +10,10 @@ import numpy as np
 
 from skweiper._support.memory import rows_within
 from skweiper._support.validation import as_host
-from skweiper._weiper.passes import kept_of, over_chunks, value_ranges
-from skweiper._weiper.statistics import Densities, MeanDensity, Ranges
+from skweiper._weiper.passes import kept_of, over_chunks
+from skweiper._weiper.ranges import NO_RANGES, learn_ranges
+from skweiper._weiper.statistics import Densities, MeanDensity
+from skweiper._weiper.stretch import stretches, warn_of_stretch
 
 
 class Fitted(NamedTuple):
@@ -45,11 +47,15 @@ def fit(rows, execution, rule, random_state, verbose=0):
     -------
     Fitted
     """
-    ranges, known = learn_ranges(rows, execution, verbose) if rule.needs_ranges else (None, None)
+    found, perturbation = NO_RANGES, execution.perturbation
+    if rule.needs_ranges:
+        found = learn_ranges(rows, execution, [rule.value_range], verbose)
     sampled = offset_sample(len(rows), execution, rule, random_state)
-    request = rule.request(ranges)
-    densities, kept = learn_densities(rows, execution, request, sampled, known, verbose)
-    learnt = rule.learnt(execution.perturbation, ranges, densities[0] if densities else None)
+    request = rule.request(*found.ranges)
+    densities, kept = learn_densities(rows, execution, request, sampled, found.known, verbose)
+    stretched = stretches(len(rows), perturbation, request, densities, found.extremes)
+    warn_of_stretch(stretched)
+    learnt = rule.learnt(perturbation, *found.ranges, *densities)
     score_kept = partial(kept_of, learnt.scores, execution.engine)
     return Fitted(learnt, np.concatenate(list(execution.map(score_kept, kept))))
 
@@ -72,35 +78,6 @@ def collect(rows, execution, request, keep, verbose=0):
     """
     done = list(over_chunks(rows, execution, request, keep, verbose=verbose, description="score"))
     return np.concatenate([part for _, part in done])
-
-
-def learn_ranges(rows, execution, verbose=0):
-    """Ranges of the training rows' features and perturbed logits, checked and ready for bins.
-
-    Parameters
-    ----------
-    rows : FeatureRows
-    execution : Execution
-    verbose : int
-
-    Returns
-    -------
-    ranges : Ranges
-    known : KnownLogits or None
-        What a next pass over the same rows need not compute.
-
-    Raises
-    ------
-    ValueError
-        The perturbed logits overflow.
-    """
-    (features, logits), known = value_ranges(rows, execution, verbose)
-    if not np.isfinite(logits.as_array()).all():
-        raise ValueError(
-            "The perturbed logits of X overflow float32. Rescale X and weight together, "
-            f"or lower delta={execution.perturbation.delta}."
-        )
-    return Ranges(features, logits.widened()), known
 
 
 def offset_sample(n_samples, execution, rule, random_state):

@@ -1,6 +1,6 @@
 """Passes over rows: load a chunk, measure it, and hand on what is asked of it."""
 
-from functools import partial, reduce
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -11,10 +11,7 @@ from skweiper._support.progress import track
 from skweiper._support.rows import row_slices
 from skweiper._weiper.engines.contract import Measured, Unperturbed
 from skweiper._weiper.perturbation import FLOAT32_BYTES
-from skweiper._weiper.statistics import Ranges, ValueRange
 
-RANGE_ROWS = 2048
-"""Rows per chunk at most where little is done for each row, and threads would often meet."""
 BYTES_PER_SUMMED_BIN = 8  # a chunk's integer counts, and those of one more block
 BYTES_PER_SUMMED_SCORE = 16
 
@@ -218,47 +215,3 @@ def concatenated(parts, xp):
 
     score_sums = xp.concatenate([part.score_sums for part in parts], axis=1)
     return Measured(stacked("feature_counts"), stacked("logit_counts"), score_sums)
-
-
-def value_ranges(rows, execution, verbose=0):
-    """Ranges of all features and of all perturbed logits.
-
-    Parameters
-    ----------
-    rows : FeatureRows
-    execution : Execution
-    verbose : int
-
-    Returns
-    -------
-    ranges : Ranges
-    known : KnownLogits or None
-        Unperturbed logits that a next pass over the same rows need not compute.
-    """
-    parts, known = execution.parts(len(rows), most=RANGE_ROWS), None
-    perturbation, engine = execution.perturbation, execution.engine
-    if perturbation.projection == "implicit" and engine.keeps_logits:
-        most_bytes = execution.plan().sums_bytes
-        known = KnownLogits(len(rows), perturbation.head.n_classes, most_bytes)
-    ranges = Ranges(ValueRange(), ValueRange())
-    for block in execution.blocks():
-        on = Pass(rows, engine, block, known)
-        done = execution.map(partial(chunk_ranges, on), parts)
-        ranges = reduce(Ranges.merge, track(done, len(parts), "ranges", verbose), ranges)
-    return ranges, known
-
-
-def chunk_ranges(on, part):
-    """Ranges of a slice of the rows; its unperturbed logits are kept where there is room."""
-    engine = on.engine
-    try:
-        with engine.working(), np.errstate(over="ignore", invalid="ignore"):
-            features = engine.load(on.rows, part)
-            unperturbed = engine.unperturbed(features, on.block)
-            if on.known is not None:
-                on.known.keep(part, unperturbed)
-            logits = ValueRange(*engine.logit_range(features, on.block, unperturbed))
-            return Ranges(ValueRange(float(features.min()), float(features.max())), logits)
-    except engine.out_of_memory:
-        check_divisible(part)
-    return Ranges.merge(*map(partial(chunk_ranges, on), halves(part)))

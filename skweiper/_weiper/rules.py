@@ -5,6 +5,7 @@ A rule is made of hyperparameters. Fitting it gives a learnt rule, which scores 
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,20 @@ from skweiper._weiper.statistics import Densities, Ranges
 
 BYTES_PER_COUNT = 4
 BYTES_PER_SCORE = 8
+
+
+class Binning(NamedTuple):
+    """The parameters that set the bins.
+
+    Attributes
+    ----------
+    value_range : (float, float)
+        Quantiles of the training values.
+    n_bins : int
+    """
+
+    value_range: tuple
+    n_bins: int
 
 
 class KLDTerms(NamedTuple):
@@ -29,7 +44,7 @@ class KLDTerms(NamedTuple):
 class KLD:
     """WeiPer+KLD: the divergences of a sample's densities from training, and the averaged MSP.
 
-    Attributes are the parameters of `WeiPerDetector`.
+    Attributes are the parameters of `WeiPerDetector`, checked.
 
     References
     ----------
@@ -38,6 +53,7 @@ class KLD:
     """
 
     n_bins: int
+    value_range: tuple
     smoothing: int
     smoothing_perturbed: int
     lambda_1: float
@@ -48,6 +64,11 @@ class KLD:
     needs_ranges = True
 
     @property
+    def binning(self):
+        """What sets the bins."""
+        return Binning(self.value_range, self.n_bins)
+
+    @property
     def sample_bytes(self):
         """Bytes of what a fit keeps of a row whose score sets the threshold."""
         return 2 * BYTES_PER_COUNT * self.n_bins
@@ -56,8 +77,8 @@ class KLD:
     def term_keys(self):
         """Names of the terms that `combine` takes; rules that share one may share its values."""
         return (
-            ("feature", self.n_bins, self.smoothing, self.epsilon),
-            ("logit", self.n_bins, self.smoothing_perturbed, self.epsilon_perturbed),
+            ("feature", self.binning, self.smoothing, self.epsilon),
+            ("logit", self.binning, self.smoothing_perturbed, self.epsilon_perturbed),
             ("score", "msp"),
         )
 
@@ -192,12 +213,37 @@ def rule_of(parameters):
     Parameters
     ----------
     parameters : dict
-        `method`, and for "kld" the fields of `KLD`.
+        `method`, and the fields of `KLD`.
 
     Returns
     -------
     KLD or MeanScore
+
+    Raises
+    ------
+    ValueError
+        `value_range` is no pair of quantiles, whichever the method.
     """
+    value_range = checked_value_range(parameters["value_range"])
     if not is_kld(parameters["method"]):
         return MeanScore(parameters["method"])
-    return KLD(**{name: parameters[name] for name in KLD.__dataclass_fields__})
+    fields = {name: parameters[name] for name in KLD.__dataclass_fields__}
+    return KLD(**{**fields, "value_range": value_range})
+
+
+def checked_value_range(value_range):
+    """A pair of quantiles as (float, float).
+
+    Raises
+    ------
+    ValueError
+    """
+    is_pair = len(value_range) == 2 and all(isinstance(each, Real) for each in value_range)
+    if not (is_pair and 0 <= value_range[0] < value_range[1] <= 1):
+        raise ValueError(
+            "value_range must be two quantiles (low, high) with 0 <= low < high <= 1, got "
+            f"{value_range!r}. Pass (0, 1) for the smallest and the largest training value, or "
+            "(0.0005, 0.9995) to leave rare ones out."
+        )
+    low, high = value_range
+    return float(low), float(high)

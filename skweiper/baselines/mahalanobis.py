@@ -110,7 +110,9 @@ class MahalanobisDetector(ClassDetector):
         chunks = self._chunks(rows, self._load)
         self.means_, _ = class_means(chunks, members, len(self.classes_))
         chunks = self._chunks(rows, self._load)
-        covariance = covariance_about(chunks, lambda part: self.means_[members[part]])
+        covariance = covariance_about(
+            rows, chunks, lambda part: self.means_[members[part]], "their class means"
+        )
         check_spread(covariance, self.means_, len(rows))
         self.whitening_ = whitening(covariance)
         self.centre_ = self.means_.mean(axis=0)

@@ -5,6 +5,7 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
 from skweiper._support.row_products import row_products
+from skweiper.baselines.dominance import Deviations, warn_of_dominant_rows
 
 
 def class_means(chunks, members, n_classes):
@@ -44,25 +45,35 @@ def overall_mean(chunks, n_samples):
     return class_means(chunks, np.zeros(n_samples, dtype=np.intp), 1)[0][0]
 
 
-def covariance_about(chunks, centre_of):
+def covariance_about(rows, chunks, centre_of, centre):
     """Mean outer product of the rows less their centres (maximum likelihood covariance).
 
     Parameters
     ----------
+    rows : FeatureRows
     chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+        Of these rows.
     centre_of : callable
         From a slice of rows to their centres, broadcastable to the rows.
+    centre : str
+        What the centres are, for the warning.
 
     Returns
     -------
     ndarray of shape (n_features, n_features)
+
+    Warns
+    -----
+    UserWarning
+        Few rows carry most of the variance, see `Deviations.dominant`.
     """
-    total, n_samples = 0.0, 0
+    total, deviations = 0.0, Deviations()
     for part, features in chunks:
         centred = features - centre_of(part)
         total = total + centred.T @ centred
-        n_samples += len(features)
-    return total / n_samples
+        deviations = deviations.merge(Deviations.of(centred, rows.row_numbers(part)))
+    warn_of_dominant_rows(deviations, centre)
+    return total / len(rows)
 
 
 def check_spread(covariance, means, n_samples):

@@ -87,7 +87,9 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         super()._learn(rows, labels)
         self.background_mean_ = overall_mean(self._chunks(rows, self._load), len(rows))
         chunks = self._chunks(rows, self._load)
-        covariance = covariance_about(chunks, lambda part: self.background_mean_)
+        covariance = covariance_about(
+            rows, chunks, lambda part: self.background_mean_, "the mean of all"
+        )
         self.background_whitening_ = whitening(covariance)
 
     def _score_features(self, features):

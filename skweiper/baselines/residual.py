@@ -77,7 +77,7 @@ class ResidualDetector(HeadDetector):
     def _learn(self, rows, labels):
         self.origin_ = origin_of(self.head_)
         n_components = subspace_dimension(self.n_components, rows.n_features)
-        moment = covariance_about(self._chunks(rows), lambda part: self.origin_)
+        moment = covariance_about(rows, self._chunks(rows), lambda part: self.origin_, "the origin")
         variances, directions = eigh(moment)
         check_residual(variances, n_components, len(rows))
         self.residual_basis_ = directions[:, : rows.n_features - n_components]

@@ -60,15 +60,23 @@ class Hyperparameter(NamedTuple):
 
     @property
     def form(self) -> str:
-        """What a value looks like, such as "NUMBER|auto"."""
+        """What a value looks like, such as "auto|NUMBER" or "NUMBER:NUMBER"."""
         if self.takes_detectors:
             return "DETECTOR"
         others = [name for kind, name in NAMES_OF_TYPES.items() if kind in self.kinds]
-        return "|".join([*self.choices, *others])
+        several = [":".join(NAMES_OF_TYPES[of] for of in parts) for parts in self.tuples]
+        return "|".join([*self.choices, *others, *several])
+
+    @property
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """The types of the parts, of each kind that is a tuple."""
+        return [get_args(kind) for kind in self.kinds if get_origin(kind) is tuple]
 
     @property
     def default_text(self) -> str:
         """The default as it would be typed."""
+        if isinstance(self.default, tuple):
+            return ":".join(map(str, self.default))
         is_word = self.default is None or isinstance(self.default, bool)
         return str(self.default).lower() if is_word else str(self.default)
 
@@ -92,12 +100,13 @@ class Hyperparameter(NamedTuple):
             return self.choices[text]
         if NoneType in self.kinds and text.lower() == "none":
             return None
-        for kind in (int, float):
-            if kind in self.kinds:
-                try:
-                    return kind(text)
-                except ValueError:
-                    continue
+        numbers = [(kind,) for kind in (int, float) if kind in self.kinds]
+        for kinds in [*numbers, *self.tuples]:
+            try:
+                values = [kind(t) for kind, t in zip(kinds, text.split(":"), strict=True)]
+            except ValueError:
+                continue
+            return tuple(values) if kinds in self.tuples else values[0]
         raise ValueError(f"{self.option} must be {self.form}, got {text!r}.")
 
 

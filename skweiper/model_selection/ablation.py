@@ -13,6 +13,7 @@ from skweiper._support.rows import FeatureRows
 from skweiper._support.validation import check_feature_matrix
 from skweiper._typing import NamedSets
 from skweiper._weiper.rules import KLDTerms, is_kld
+from skweiper._weiper.stretch import warn_of_stretch
 from skweiper.detector import WeiPerDetector
 from skweiper.metrics import auroc_of_rows
 from skweiper.model_selection.candidates import (
@@ -114,6 +115,11 @@ def ablation(
     ValueError
         No seed, an unknown hyperparameter or term, a value out of range, or bad values or shapes.
 
+    Warns
+    -----
+    UserWarning
+        Outliers in X_train stretch the bins; see the Notes of `WeiPerDetector`.
+
     Examples
     --------
     >>> from skweiper.datasets import load_clinc150
@@ -140,10 +146,13 @@ def ablation(
     terms = [_checked_term(changes) for _, changes, _ in runs]
     labels = [(study, _text(changes), seed) for study, changes, seed in runs]
     _, complete = grid_candidates(grid, template)
-    records = []
+    records: list[Any] = []
+    stretches: list[Any] = []
     groups = pass_groups(complete)
     for group in track(groups, len(groups), "ablation", verbose):
-        scores = _group_scores(template, group, train, [held_out, *ood_rows], terms)
+        fitted = FittedGroup(template, group, train)
+        stretches = stretches or fitted.stretches
+        scores = _group_scores(fitted, [held_out, *ood_rows], terms)
         for name, ood_scores in zip(ood, scores[1:], strict=True):
             is_id = np.repeat([True, False], [len(held_out), ood_scores.shape[1]])
             aurocs = auroc_of_rows(np.concatenate([scores[0], ood_scores], axis=1), is_id)
@@ -151,6 +160,7 @@ def ablation(
                 (position, *labels[position], name, auroc)
                 for position, auroc in zip(group.positions, aurocs, strict=True)
             ]
+    warn_of_stretch(stretches, " in X_train")
     columns = ["position", "study", "setting", "seed", "dataset", "auroc"]
     table = pd.DataFrame(records, columns=columns)
     table = table.sort_values("position", kind="stable", ignore_index=True)
@@ -215,9 +225,9 @@ def _checked_term(changes):
     return changes["term"]
 
 
-def _group_scores(template, group, train, row_sets, terms):
+def _group_scores(fitted, row_sets, terms):
     """Scores of a group's candidates on each set of rows; `terms` are those of all candidates."""
-    fitted = FittedGroup(template, group, train)
+    group = fitted.group
     alone = {i: terms[at] for i, at in enumerate(group.positions) if terms[at] is not None}
     scores = []
     for rows in row_sets:

@@ -15,6 +15,7 @@ PASS_PARAMETERS = ("delta", "flip_rate", "n_repeats", "projection", "random_stat
 DOWNSTREAM_PARAMETERS = (
     "method",
     "n_bins",
+    "value_range",
     "smoothing",
     "smoothing_perturbed",
     "epsilon",
@@ -97,7 +98,7 @@ class PassGroup:
             [tuple(rest) for kind, *rest in keys if kind == wanted] for wanted in TERM_KINDS
         )
         self.scores = [score for (score,) in scores]
-        self.n_bins = list(dict.fromkeys(n_bins for n_bins, *_ in self.feature_terms))
+        self.binnings = list(dict.fromkeys(binning for binning, *_ in self.feature_terms))
         self.places = {
             (kind, *term): place
             for place, (kind, term) in enumerate(

@@ -13,8 +13,11 @@ from skweiper._support.rows import FeatureRows, row_slices
 from skweiper._weiper.density import bins_over, smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Request
 from skweiper._weiper.engines.select import select_engine
-from skweiper._weiper.fitting import collect, learn_densities, learn_ranges, offset_sample
+from skweiper._weiper.fitting import collect, learn_densities, offset_sample
 from skweiper._weiper.flips import perturbed
+from skweiper._weiper.ranges import learn_ranges
+from skweiper._weiper.statistics import Ranges
+from skweiper._weiper.stretch import stretches
 from skweiper.head import check_head
 from skweiper.metrics import auroc_of_rows
 
@@ -36,12 +39,15 @@ class FoldResult(NamedTuple):
     test_scores : ndarray of shape (n_candidates,)
     fit_time, score_time : float
         Seconds per candidate: the group's time divided by the number of its candidates.
+    stretches : list of Stretch
+        Of the histograms of the training rows.
     """
 
     positions: np.ndarray
     test_scores: np.ndarray
     fit_time: float
     score_time: float
+    stretches: list
 
 
 class PrecomputedScores(OutlierMixin, BaseEstimator):
@@ -97,18 +103,26 @@ class FittedGroup:
         self.execution = perturbed(train, head, params, engine, self.random_state)
         self.perturbation = self.execution.perturbation
         self.request = Request(scores=tuple(group.scores))
-        if group.n_bins:
+        self.stretches = []
+        if group.binnings:
             self._learn_densities(train)
 
     def _learn_densities(self, train):
-        """The mean training densities for every number of bins, in one pass."""
-        ranges, known = learn_ranges(train, self.execution)
+        """The mean training densities in all bins, in one pass."""
+        binnings = self.group.binnings
+        found = learn_ranges(train, self.execution, [each.value_range for each in binnings])
         feature_bins, logit_bins = (
-            tuple(bins_over(each.as_array(), n) for n in self.group.n_bins) for each in ranges
+            tuple(
+                bins_over(getattr(ranges, space).as_array(), binning.n_bins)
+                for ranges, binning in zip(found.ranges, binnings, strict=True)
+            )
+            for space in Ranges._fields
         )
         bins = Request(feature_bins, logit_bins)
-        self.densities, _ = learn_densities(train, self.execution, bins, known=known)
+        self.densities, _ = learn_densities(train, self.execution, bins, known=found.known)
         self.request = bins._replace(scores=self.request.scores)
+        of_all = len(train), self.perturbation, bins, self.densities, found.extremes
+        self.stretches = stretches(*of_all)
 
     def terms(self, rows):
         """All terms of all candidates' scores, ndarray of shape (n_terms, n_samples)."""
@@ -117,13 +131,13 @@ class FittedGroup:
     def chunk_terms(self, measured, engine):
         """All terms of some rows on the host, ndarray of shape (n_samples, n_terms)."""
         group, terms = self.group, []
-        if group.n_bins:
+        if group.binnings:
             feature, logit = zip(*self.densities, strict=True)
             n_features, n_logits = self.perturbation.head.n_features, self.perturbation.n_logits
             of_features = measured.feature_counts, n_features, feature
             of_logits = measured.logit_counts, n_logits, logit
-            terms += _divergences(*of_features, group.feature_terms, group.n_bins)
-            terms += _divergences(*of_logits, group.logit_terms, group.n_bins)
+            terms += _divergences(*of_features, group.feature_terms, group.binnings)
+            terms += _divergences(*of_logits, group.logit_terms, group.binnings)
         means = measured.score_sums / self.perturbation.n_repeats
         # To the host on the worker's stream, which makes no other stream wait.
         return engine.to_host(engine.xp.stack([*terms, *means], axis=1))
@@ -134,15 +148,15 @@ class FittedGroup:
         return offset_sample(n_train, self.execution, rule, deepcopy(self.random_state))
 
 
-def _divergences(counts, n_values, training, terms, all_n_bins):
-    """Divergence for every (n_bins, window, epsilon); each smoothing is computed once."""
+def _divergences(counts, n_values, training, terms, binnings):
+    """Divergence for every (binning, window, epsilon); each smoothing is computed once."""
     smoothed = {}
     divergences = []
-    for n_bins, window, epsilon in terms:
-        which = all_n_bins.index(n_bins)
-        if (n_bins, window) not in smoothed:
-            smoothed[n_bins, window] = smoothed_density(counts[which], n_values, window)
-        divergences.append(symmetric_kl(training[which], smoothed[n_bins, window], epsilon))
+    for binning, window, epsilon in terms:
+        which = binnings.index(binning)
+        if (binning, window) not in smoothed:
+            smoothed[binning, window] = smoothed_density(counts[which], n_values, window)
+        divergences.append(symmetric_kl(training[which], smoothed[binning, window], epsilon))
     return divergences
 
 
@@ -180,7 +194,8 @@ def sweep_group(X, y, split, group, template, scorer):
         test_scores = _scored(fitted, known, X, y, test_rows, scorer, template.contamination)
     n = len(group.candidates)
     end = perf_counter()
-    return FoldResult(group.positions, test_scores, (middle - start) / n, (end - middle) / n)
+    times = (middle - start) / n, (end - middle) / n
+    return FoldResult(group.positions, test_scores, *times, fitted.stretches)
 
 
 def _aurocs(group, terms, is_id):

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skweiper._support.progress import track
 from skweiper._support.validation import check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper._typing import Device, Engine, FloatArray, IntArray, Seed
+from skweiper._weiper.stretch import warn_of_stretch
 from skweiper.base import BaseDetector
 from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
@@ -41,7 +42,7 @@ class WeiPerDetectorCV(BaseDetector):
         Bias of the final layer.
     param_grid : dict or list of dict
         Lists of values over `method`, `delta`, `flip_rate`, `n_repeats`, `projection`,
-        `random_state`, `n_bins`, `smoothing`, `smoothing_perturbed`, `epsilon`,
+        `random_state`, `n_bins`, `value_range`, `smoothing`, `smoothing_perturbed`, `epsilon`,
         `epsilon_perturbed`, `lambda_1` and `lambda_2`. What it leaves open has `WeiPerDetector`'s
         default. "auto" may stand among the numbers of `delta`; it is found anew from the training
         rows of each split.
@@ -183,6 +184,9 @@ class WeiPerDetectorCV(BaseDetector):
         UndefinedMetricWarning
             A test fold holds only ID or only OOD rows, so AUROC compares no candidates. (A
             UserWarning.)
+        UserWarning
+            Outliers among the training rows of a split, or of all of X where the best candidate is
+            fitted, stretch the bins; see the Notes of `WeiPerDetector`.
         """
         with self._fitting():
             self._search(X, y, groups)
@@ -225,7 +229,7 @@ class WeiPerDetectorCV(BaseDetector):
         self.n_splits_, self.n_passes_ = len(splits), len(groups)
         if self._scorer() is None:
             _warn_of_one_sided_folds(y, splits, grid[0])
-        tables = np.full((3, len(grid), len(splits)), np.nan)
+        tables, stretched = np.full((3, len(grid), len(splits)), np.nan), {}
         tasks = [(number, group) for number in range(len(splits)) for group in groups]
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(sweep_group)(X, y, splits[number], group, template, self._scorer())
@@ -237,6 +241,10 @@ class WeiPerDetectorCV(BaseDetector):
             tables[:, fold.positions, number] = np.stack(
                 np.broadcast_arrays(fold.test_scores, fold.fit_time, fold.score_time)
             )
+            if fold.stretches:
+                stretched.setdefault(number, fold.stretches)
+        where = f" in the training folds of splits {list(stretched)}"
+        warn_of_stretch(next(iter(stretched.values()), []), where)
         self.cv_results_ = cv_results(grid, *tables)
 
     def _scorer(self):
@@ -474,5 +482,6 @@ def _parameter_column(candidates, name):
         mask=[name not in params for params in candidates],
     )
     if not is_numeric:
-        column.data[:] = values
+        for place, value in enumerate(values):  # at once, pairs would be taken for a matrix
+            column.data[place] = value
     return column

@@ -75,6 +75,27 @@ def test_fit_and_score_stay_within_working_memory(
         )
 
 
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    ("projection", "n_repeats", "n_threads"),
+    [("implicit", 100, 2), ("implicit", 100, 16), ("explicit", 640, 2), ("explicit", 900, 2)],
+    ids=["implicit", "many threads", "barely kept", "redrawn"],
+)
+def test_finding_quantiles_stays_within_working_memory(
+    dump, weight, engine, projection, n_repeats, n_threads, monkeypatch
+):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(contract, "available_threads", lambda: n_threads)
+    rows = dump[:3000] if n_repeats == 100 else dump[:50]
+    options = {"projection": projection, "n_repeats": n_repeats, "engine": engine}
+    detector = WeiPerDetector(weight, value_range=(0.001, 0.999), random_state=0, **options)
+    detector.fit(dump[:50])  # compiles and imports
+    with config_context(working_memory=WORKING_MEMORY):
+        peak = peak_bytes(lambda: detector.fit(rows))
+    assert peak - 8 * len(rows) < WORKING_MEMORY * MEBIBYTE
+
+
 @pytest.mark.parametrize("projection", ["implicit", "explicit"])
 def test_the_transformer_stays_within_working_memory(dump, weight, projection):
     transformer = WeiPerTransformer(weight, projection=projection, n_repeats=600, random_state=0)

@@ -78,9 +78,14 @@ def test_perturbed_logits_are_what_they_are_defined_to_be(engine, n_classes, pro
     expected = exact_logits(features, block)
     logits = engine.perturbed_logits(features, engine.prepare(block))
     np.testing.assert_allclose(logits, expected, atol=1e-5 * np.abs(expected).max())
-    low, high = engine.logit_range(features, engine.prepare(block))
-    assert low == pytest.approx(expected.min(), rel=1e-5)
-    assert high == pytest.approx(expected.max(), rel=1e-5)
+    lows, highs = engine.logit_extremes(features, engine.prepare(block))
+    scale = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(lows, expected.min(axis=(1, 2)), atol=scale)
+    np.testing.assert_allclose(highs, expected.max(axis=(1, 2)), atol=scale)
+    tiles = engine.logit_tiles(features, engine.prepare(block))
+    together = np.concatenate([tile.copy() for tile in tiles])
+    assert together.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(together), np.sort(logits, axis=None))
 
 
 @pytest.mark.parametrize("projection", ["implicit", "explicit"])
@@ -92,7 +97,8 @@ def test_engines_agree(n_classes, projection):
     for name in ("numpy", "numba"):
         engine = select_engine(name)
         prepared = engine.prepare(block)
-        bins = (bins_over(engine.logit_range(features, prepared), 100), bins_over((-3, 3), 17))
+        lows, highs = engine.logit_extremes(features, prepared)
+        bins = (bins_over((lows.min(), highs.max()), 100), bins_over((-3, 3), 17))
         results.append(engine.measure(features, prepared, bins, ("msp", "max_logit")))
     logits = select_engine("numpy").perturbed_logits(features, block)
     for one, other, each in zip(*(result.logit_counts for result in results), bins, strict=True):

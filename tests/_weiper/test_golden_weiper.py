@@ -40,13 +40,15 @@ def measured(golden):
         _, counts, sums = engine.measure(features, block, [logit_bins], ["msp"])
         return engine.histogram(features, feature_bins), counts[0], sums[0] / 4
 
+    lows, highs = engine.logit_extremes(train, block)
+
     def mean_density(counts, n_values):
         return MeanDensity(100, n_values).add(len(counts), counts.sum(axis=0)).density
 
     feature_counts, logit_counts, _ = counts_of(train)
     query_features, query_logits, msp_w = counts_of(queries)
     return {
-        "ranges": (train.min(), train.max(), *engine.logit_range(train, block)),
+        "ranges": (train.min(), train.max(), lows.min(), highs.max()),
         "train_feature_density": mean_density(feature_counts, 256),
         "train_logit_density": mean_density(logit_counts, 600),
         "feature_density": query_features / 256,

@@ -42,6 +42,8 @@ def test_values_are_numbers_choices_and_none():
     assert of("weiper", "n_bins").value_of("60") == 60
     assert of("vim", "n_components").value_of("none") is None
     assert of("vim", "n_components").value_of("8") == 8
+    assert of("weiper", "value_range").value_of("0.01:0.99") == (0.01, 0.99)
+    assert of("weiper", "value_range").form == "NUMBER:NUMBER"
     assert of("knn", "n_neighbors").option == "--n-neighbors"
     assert set(of("weiper", "projection").choices) == {"implicit", "explicit", "random"}
     assert of("ensemble", "detectors").takes_detectors
@@ -54,6 +56,8 @@ def test_values_are_numbers_choices_and_none():
         ("weiper", "n_bins", "none"),
         ("weiper", "lambda_1", "much"),
         ("weiper", "method", "mps"),
+        ("weiper", "value_range", "0.1"),
+        ("weiper", "value_range", "0:1:1"),
     ],
 )
 def test_other_values_are_refused_with_what_is_expected(name, parameter, text):

@@ -6,11 +6,12 @@ On the GPU it is what the raw kernels are compared with, and what computes where
 import numpy as np
 
 from skweiper._support.memory import rows_within
+from skweiper._support.rows import row_slices
 from skweiper._support.validation import as_host
 from skweiper._weiper.density import smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
 from skweiper._weiper.engines.flips import flips_of
-from skweiper._weiper.engines.numpy import implicit_logit_range
+from skweiper._weiper.engines.numpy import implicit_logit_extremes
 from skweiper._weiper.perturbation import FLOAT32_BYTES, ImplicitBlock
 from skweiper.scores import logit_score
 
@@ -122,19 +123,25 @@ class ArrayEngine(Engine):
             return features
         return self.xp.matmul(features, block.weight.T) + block.bias
 
-    def logit_range(self, features, block, unperturbed=None):
-        """Smallest and largest perturbed logit over all samples and repeats: (float, float)."""
+    def logit_extremes(self, features, block, unperturbed=None):
+        """Smallest and largest perturbed logit of each sample: two arrays of shape (n_samples,)."""
         if isinstance(block, ImplicitBlock):
-            return implicit_logit_range(unperturbed or self.unperturbed(features, block), block)
-        lows, highs = [], []
+            return implicit_logit_extremes(unperturbed or self.unperturbed(features, block), block)
+        lows, highs = (self.xp.empty(features.shape[0], np.float32) for _ in range(2))
 
         def work(part):
             tile = self._tile(features, block, None, part)
-            lows.append(float(tile.min()))
-            highs.append(float(tile.max()))
+            lows[part], highs[part] = tile.min(axis=(1, 2)), tile.max(axis=(1, 2))
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
-        return min(lows), max(highs)
+        return lows, highs
+
+    def logit_tiles(self, features, block, unperturbed=None):
+        """As the contract; where a tile does not fit the memory, the caller's rows are too many."""
+        unperturbed = unperturbed or self.unperturbed(features, block)
+        n_samples, n_logits = features.shape[0], block.n_repeats * block.n_classes
+        for part in row_slices(n_samples, self._tile_rows(n_samples, n_logits)):
+            yield self._tile(features, block, unperturbed, part).reshape(-1)
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         """Histograms and summed logit scores of the perturbed logits of each sample.
@@ -184,9 +191,10 @@ class ArrayEngine(Engine):
             total[:] = self.xp.sum(logit_score(score)(tile), axis=1, dtype=np.float64)
 
     def _for_each_tile(self, n_rows, values_per_row, work):
-        bytes_per_row = BYTES_PER_TILE_VALUE * values_per_row
-        rows = rows_within(self.tile_bytes(), bytes_per_row, n_rows)
-        for_each_tile(n_rows, rows, work, self.out_of_memory)
+        for_each_tile(n_rows, self._tile_rows(n_rows, values_per_row), work, self.out_of_memory)
+
+    def _tile_rows(self, n_rows, values_per_row):
+        return rows_within(self.tile_bytes(), BYTES_PER_TILE_VALUE * values_per_row, n_rows)
 
     def _tile(self, features, block, unperturbed, rows):
         """Perturbed logits of some rows, (n_samples, n_repeats, n_classes)."""

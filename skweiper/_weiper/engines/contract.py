@@ -140,8 +140,15 @@ class Engine:
         """`Unperturbed` of an implicit block; None for an explicit one, which has no use for it."""
         raise NotImplementedError
 
-    def logit_range(self, features, block, unperturbed=None):
-        """Smallest and largest perturbed logit over all samples and repeats: (float, float)."""
+    def logit_extremes(self, features, block, unperturbed=None):
+        """Smallest and largest perturbed logit of each sample: two ndarrays (n_samples,)."""
+        raise NotImplementedError
+
+    def logit_tiles(self, features, block, unperturbed=None):
+        """Yield all perturbed logits, some at a time and in any order, as flat float32 arrays.
+
+        Each is overwritten by the next.
+        """
         raise NotImplementedError
 
     def histogram(self, values, bins):
@@ -199,6 +206,10 @@ class Engine:
         ndarray of shape (n_samples, n_repeats), float32
         """
         raise NotImplementedError
+
+    def digit_counts(self, values, search):
+        """A round of a `RankSearch` over some values: search.counts(values)."""
+        return search.counts(values)
 
     def divergence(self, counts, n_values, window, training_density, epsilon):
         """Divergence of each sample's smoothed density from the training density.

@@ -13,6 +13,7 @@ from skweiper._support.row_products import write_products
 from skweiper._support.rows import row_slices
 from skweiper._weiper.density import with_floor
 from skweiper._weiper.engines.contract import Measured
+from skweiper._weiper.engines.numba_digits import count_digits, count_next_digits
 from skweiper._weiper.engines.numba_divergence import divergences
 from skweiper._weiper.engines.numba_flips import flip_rows
 from skweiper._weiper.engines.numba_kernels import (
@@ -59,6 +60,16 @@ class NumbaEngine(NumpyEngine):
         limits, sizes = _bins_table((bins,))
         counts = np.zeros((values.shape[0], bins.n_bins), np.int32)
         count_rows(counts, values, limits, sizes)
+        return counts
+
+    def digit_counts(self, values, search):
+        counts = np.zeros((len(search.distinct), 2**search.digit_bits), np.int64)
+        bits, shift = values.reshape(-1).view(np.uint32), np.uint32(search.n_bits_behind)
+        if search.n_bits == 0:
+            count_digits(counts[0], bits, shift)
+            return counts
+        for table, prefix in zip(counts, search.distinct, strict=True):
+            count_next_digits(table, bits, np.uint32(prefix), shift, np.uint32(search.digit_bits))
         return counts
 
     def divergence(self, counts, n_values, window, training_density, epsilon):

@@ -113,13 +113,20 @@ class NumpyEngine(Engine):
     def _unperturbed_logits(self, features, block):
         return block_logits(features, block)
 
-    def logit_range(self, features, block, unperturbed=None):
+    def logit_extremes(self, features, block, unperturbed=None):
         if isinstance(block, ImplicitBlock):
-            return implicit_logit_range(unperturbed or self.unperturbed(features, block), block)
-        low, high = np.inf, -np.inf
-        for _, tile, _ in self._tiles(features, block):
-            low, high = min(low, float(tile.min())), max(high, float(tile.max()))
-        return low, high
+            return implicit_logit_extremes(unperturbed or self.unperturbed(features, block), block)
+        lows = np.full(len(features), np.inf, np.float32)
+        highs = -lows
+        for rows, tile, _ in self._tiles(features, block):
+            by_row = tile.reshape(len(tile), -1)
+            np.minimum(lows[rows], by_row.min(axis=1), out=lows[rows])
+            np.maximum(highs[rows], by_row.max(axis=1), out=highs[rows])
+        return lows, highs
+
+    def logit_tiles(self, features, block, unperturbed=None):
+        for _, tile, workspace in self._tiles(features, block, unperturbed):
+            yield workspace.values[: tile.size]
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
         n_samples = features.shape[0]
@@ -291,12 +298,12 @@ def slopes_of(features, block, repeats, lengths):
     return slopes
 
 
-def implicit_logit_range(unperturbed, block):
+def implicit_logit_extremes(unperturbed, block):
     """Closed form: for each class only the extreme offsets can give an extreme logit."""
     logits, norms = unperturbed.logits, unperturbed.norms[:, None]
-    low = np.min(logits + norms * np.min(block.offsets, axis=0))
-    high = np.max(logits + norms * np.max(block.offsets, axis=0))
-    return float(low), float(high)
+    lows = np.min(logits + norms * np.min(block.offsets, axis=0), axis=1)
+    highs = np.max(logits + norms * np.max(block.offsets, axis=0), axis=1)
+    return lows, highs
 
 
 def add_over_repeats(total, score, tile, workspace):
