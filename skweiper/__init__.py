@@ -10,10 +10,12 @@ from skweiper.version import __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import baselines as baselines
+    from skweiper import cli as cli
     from skweiper import conformal as conformal
     from skweiper import datasets as datasets
     from skweiper import evaluation as evaluation
     from skweiper import head as head
+    from skweiper import io as io
     from skweiper import metrics as metrics
     from skweiper import model_selection as model_selection
     from skweiper import monitoring as monitoring
@@ -37,10 +39,12 @@ __all__ = [
     "__version__",
     "all_detectors",
     "baselines",
+    "cli",
     "conformal",
     "datasets",
     "evaluation",
     "head",
+    "io",
     "metrics",
     "model_selection",
     "monitoring",

@@ -1,6 +1,7 @@
 """Types of the public signatures."""
 
 from collections.abc import Callable, Mapping
+from os import PathLike as OSPath
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int_]
+PathLike: TypeAlias = str | OSPath[str]
 Seed: TypeAlias = int | np.random.RandomState | None
 LogitScore: TypeAlias = Callable[[Any], Any]
 """From logits of shape (..., n_classes) to scores of shape (...)."""

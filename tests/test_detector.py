@@ -297,4 +297,6 @@ def test_bins_cover_the_training_range(small):
 def test_a_progress_bar_on_request(small, capsys):
     pytest.importorskip("rich")
     fitted(small, verbose=1).score_samples(small["X"])
-    assert "100%" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "100%" in printed.err
+    assert printed.out == ""

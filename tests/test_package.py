@@ -15,7 +15,10 @@ from numpydoc.docscrape import ClassDoc
 import skweiper
 from skweiper.datasets import load_clinc150
 
-OPTIONAL = ("numba", "matplotlib", "rich", "typer", "cupy", "dask", "torch", "pyarrow", "h5py")
+OPTIONAL = (
+    *("numba", "matplotlib", "rich", "skops", "typer", "cupy", "dask", "torch"),
+    *("pyarrow", "h5py", "safetensors", "zarr"),
+)
 
 
 def test_import_needs_no_optional_package():

@@ -9,7 +9,7 @@ import pytest
 
 import skweiper
 
-PACKAGES = ("baselines", "datasets", "model_selection", "plotting")
+PACKAGES = ("baselines", "cli", "datasets", "io", "model_selection", "plotting")
 MODULES = (
     "base",
     "conformal",

@@ -1,6 +1,7 @@
 """What a user writes, for the type checker alone: mypy must accept every line."""
 
 from functools import partial
+from pathlib import Path
 from typing import assert_type
 
 import numpy as np
@@ -13,6 +14,16 @@ from skweiper.conformal import ood_discoveries
 from skweiper.datasets import load_clinc150
 from skweiper.evaluation import compare, evaluate, ood_report
 from skweiper.head import head_from_classifier
+from skweiper.io import (
+    FeatureDump,
+    ScoreWriter,
+    describe,
+    load_features,
+    load_head,
+    load_labels,
+    open_features,
+    save_scores,
+)
 from skweiper.metrics import OODScorer, auroc, fpr_at_tpr
 from skweiper.model_selection import (
     InlierOnly,
@@ -58,6 +69,18 @@ def evaluation(detector: WeiPerDetector, X: NDArray[np.float32]) -> None:
     OODScorer(auroc)(detector, X, [1, -1])
     OODRocDisplay.from_estimator(detector, X, {"svhn": X}).plot()
     ScoreDistributionDisplay.from_predictions(scores, {"svhn": scores}, threshold=0.5)
+
+
+def files(path: Path) -> None:
+    X = open_features(path, columns=["f*"], index="id")
+    assert_type(X, FeatureDump)
+    detector = WeiPerDetector(*load_head("head.safetensors", n_features=X.shape[1]))
+    detector.fit(load_features([path], mmap=False), load_labels(path, key="label"))
+    with ScoreWriter(path) as writer:
+        for part in X.parts(1000):
+            writer.write({"score": detector.score_samples(part)}, index=part.index)
+    save_scores("scores.csv", detector.score_samples(X))
+    assert_type(describe(path).contents[0].shape, tuple[int, ...])
 
 
 def search(X: NDArray[np.float32], classifier: object) -> None:

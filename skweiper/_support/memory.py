@@ -26,6 +26,10 @@ TRANSFORMED_BLOCK = TRANSFORMED_CHUNK = 1 / 4
 """A block of repeats, with as much again for the next one, and a chunk of its perturbed logits."""
 GATHERED_BLOCK = 1 / 4
 """A block on its way to a device that keeps all of them."""
+FILE_BLOCKS = 1 / 8
+"""Decoded rows of a file that can only be read forwards. They count as part of the input."""
+LEAST_FILE_BLOCKS = 16 * MEBIBYTE
+"""In smaller blocks, a row group of hundreds of columns takes far longer to decode."""
 UNSHARED_TILES = 1 / 8
 """The tiles of an engine that nobody told how much is left."""
 
@@ -51,6 +55,11 @@ def memory_budget(share=1.0):
 def rows_within(budget, bytes_per_row, most):
     """How many rows of `bytes_per_row` fit `budget` bytes: at least 1, at most `most`."""
     return int(max(1, min(most, budget // max(1, bytes_per_row))))
+
+
+def file_budget():
+    """Bytes of decoded rows that a file may keep."""
+    return max(memory_budget(FILE_BLOCKS), LEAST_FILE_BLOCKS)
 
 
 class HostShares(NamedTuple):

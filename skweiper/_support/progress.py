@@ -1,4 +1,4 @@
-"""A progress bar over chunks, for `verbose=1`."""
+"""A progress bar over chunks on stderr, for `verbose=1`."""
 
 
 def track(items, total, description, verbose):
@@ -12,10 +12,11 @@ def track(items, total, description, verbose):
     if not verbose:
         return items
     try:
+        from rich.console import Console
         from rich.progress import track as rich_track
     except ImportError as error:
         raise ImportError(
             "verbose=1 shows a progress bar, which needs rich. "
             "Run: pip install 'skweiper[cli]', or pass verbose=0."
         ) from error
-    return rich_track(items, description=description, total=total)
+    return rich_track(items, description, total, console=Console(stderr=True))

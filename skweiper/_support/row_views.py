@@ -4,6 +4,8 @@ A view has a shape and a dtype, and `view[rows]` is a NumPy array of the rows th
 array of row numbers chooses.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,17 @@ class RowView:
     ----------
     source : object
         What is read, with `shape`.
+
+    Attributes
+    ----------
+    columns : list of str, or None
+        Names of the features, where there are any.
+    index : pandas Index, or None
+        What names the rows, where there is such a thing.
     """
+
+    columns: list[str] | None = None
+    index: Any = None
 
     def __init__(self, source):
         self.source = source
@@ -109,8 +121,8 @@ def unwrapped(X):
 
 
 def as_pandas(X):
-    """A table of polars or pyarrow as a pandas DataFrame; anything else as it is."""
-    if not is_foreign_frame(X):
+    """A table of another kind as a pandas DataFrame; anything without names as it is."""
+    rows = FrameRows(X) if is_foreign_frame(X) else X
+    if not isinstance(rows, RowView) or rows.columns is None:
         return X
-    rows = FrameRows(X)
-    return pd.DataFrame(rows[:], columns=rows.columns)
+    return pd.DataFrame(rows[:], columns=rows.columns, index=rows.index)

@@ -10,7 +10,6 @@ from sklearn.utils.validation import _get_feature_names, _num_samples, validate_
 from skweiper._support.containers import (
     as_cupy,
     as_host,
-    column_names,
     detached,
     is_bfloat16,
     is_device_array,
@@ -165,7 +164,8 @@ def _check_not_empty(X, estimator_name):
 
 def check_width_and_names(estimator, X, *, reset):
     """Record (`reset=True`, in fit) or compare the number and the names of the features."""
-    header = pd.DataFrame(columns=column_names(X)) if isinstance(X, FrameRows) else X
+    has_names = isinstance(X, RowView) and X.columns is not None
+    header = pd.DataFrame(columns=X.columns) if has_names else X
     if not reset:
         known = getattr(estimator, "feature_names_in_", None)
         # There may be no names to compare, which takes longer than to score a row.

@@ -1,0 +1,1 @@
+"""One module per format: what it holds, its rows, and how scores are written to it."""
