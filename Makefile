@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 GPU_EXTRA ?= gpu-cuda12
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-kernels test-oldest test-gpu lint format bench bench-gpu clean
+.PHONY: demo test fuzz test-kernels test-oldest test-gpu lint format bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,11 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadscope
+
+# The attack of tests/fuzz with fresh draws; what it finds is kept in .hypothesis and tried first the
+# next time. FUZZ_EXAMPLES says how many examples each test takes.
+fuzz: $(VENV)/.installed
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --numprocesses=auto --dist=load tests/fuzz
 
 # One process per BLAS kernel that this processor can run, and one for numba's generic target;
 # KERNELS=--short takes fewer of them and fewer tests.
@@ -67,5 +72,5 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
 
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist demo .pytest_cache .ruff_cache .mypy_cache benchmarks/results
+	rm -rf $(VENV) $(OLDEST) build dist demo .hypothesis .pytest_cache .ruff_cache .mypy_cache benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -66,7 +66,7 @@ class WeiPerDetector(BaseDetector):
         classes at most some 1 - 1/C of the perturbed heads ever change a prediction.
     n_bins : int, default=100
         Bins of each histogram, over the range seen in training. In [2, inf).
-    value_range : (float, float), default=(0, 1)
+    value_range : (float, float), default=(0.0, 1.0)
         Quantiles (low, high) of the training values, 0 <= low < high <= 1, between which the bins
         lie, of the features and of the perturbed logits. (0, 1), as published, are the smallest and
         the largest value. (0.0005, 0.9995) is for training rows that may hold outliers, on which

@@ -291,15 +291,17 @@ class EnsembleDetector(BaseDetector, BaseComposition):
 
     def _fit(self, rows, labels, X_cal=None):
         random_state = check_random_state(self.random_state)
+        n_held_out = 0 if X_cal is not None else max(1, round(self.holdout * len(rows)))
         members = [
-            (name, clone(member)) for name, member in self._members(len(rows), rows.n_features)
+            (name, clone(member))
+            for name, member in self._members(len(rows) - n_held_out, rows.n_features)
         ]
         for name, member in members:
             _check_member(name, member, labels)
             _seed_randomness(member, random_state)
         seen = np.arange(len(rows))
         if X_cal is None:
-            seen, held_out = _split_rows(len(rows), self.holdout, random_state)
+            seen, held_out = _split_rows(len(rows), n_held_out, random_state)
             X_cal = _held_out_rows(rows, held_out)
         self.detectors_ = self._in_parallel(
             (_fit_member, member, rows, seen, labels) for _, member in members
@@ -414,19 +416,18 @@ def _seed_randomness(member, random_state):
     member.set_params(**{name: int(seed) for name, seed in zip(open_seeds, seeds, strict=True)})
 
 
-def _split_rows(n_rows, holdout, random_state):
+def _split_rows(n_rows, n_held_out, random_state):
     """Row numbers that the members see, and those held out; both ascending.
 
     Raises
     ------
     ValueError
-        Nothing would be left for one of them.
+        Nothing would be left for the members.
     """
-    n_held_out = max(1, round(holdout * n_rows))
     if n_held_out >= n_rows:
         raise ValueError(
-            f"EnsembleDetector cannot hold out holdout={holdout} of n_samples={n_rows} rows and "
-            "fit its members on the others. Pass more rows, or held-out rows as X_cal."
+            f"EnsembleDetector cannot hold out {n_held_out} of n_samples={n_rows} rows and fit its "
+            "members on the others. Pass more rows, or held-out rows as X_cal."
         )
     shuffled = random_state.permutation(n_rows)
     return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
@@ -443,7 +444,7 @@ def _held_out_rows(rows, held_out):
     """
     chosen = FeatureRows(rows.X, np.asarray(rows.row_numbers(slice(None)))[held_out])
     for part in chunk_slices(len(chosen), rows.n_features):
-        chosen.load_copied(part)
+        chosen.load_copied(part, np.float32)
     return rows_at(chosen.X, chosen.row_index)
 
 

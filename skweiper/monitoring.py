@@ -349,7 +349,7 @@ class StreamMonitor:
         inner = {n.removeprefix(prefix): state[n] for n in state if n.startswith(prefix)}
         monitor = cls(detector, alpha=alpha, window=window, fdr=fdr)
         monitor.martingale = ExchangeabilityMartingale.from_state(inner)
-        monitor._check_same_calibration()
+        _check_same_calibration(detector, inner)
         alarm_row = int(state["alarm_row"])
         monitor.alarm_row = None if alarm_row < 0 else alarm_row
         monitor._recent_p_values = np.asarray(state["recent_p_values"], np.float64)
@@ -357,14 +357,20 @@ class StreamMonitor:
         monitor._history = json.loads(str(state["history"]))
         return monitor
 
-    def _check_same_calibration(self):
-        known, scores = _calibration_scores_of(self.detector), self.martingale.get_state()["scores"]
-        n_stream = self.martingale.n_seen
-        if len(scores) != len(known) + n_stream or not np.isin(known, scores).all():
-            raise ValueError(
-                "The state belongs to a detector that was calibrated on other rows: its p-values "
-                "would mean nothing. Load that detector, or begin with a new monitor."
-            )
+
+def _check_same_calibration(detector, state):
+    """Refuse a martingale's state that holds other calibration scores than the detector.
+
+    Raises
+    ------
+    ValueError
+    """
+    known, scores = _calibration_scores_of(detector), np.asarray(state["scores"])
+    if len(scores) != len(known) + int(state["n_seen"]) or not np.isin(known, scores).all():
+        raise ValueError(
+            "The state belongs to a detector that was calibrated on other rows: its p-values "
+            "would mean nothing. Load that detector, or begin with a new monitor."
+        )
 
 
 def _calibration_scores_of(detector):

@@ -102,7 +102,7 @@ def recommend(
     >>> ood = {"validation": data.validation_oos}
     >>> table = recommend(data.train, X_ood=ood, detectors=detectors, random_state=0)
     >>> table.index[0], list(table.columns)[:3]
-    ('k-NN', ['auroc', 'fpr95', 'worst_auroc'])
+    ('MSP', ['auroc', 'fpr95', 'worst_auroc'])
     """
     constraints = {"holdout": [Interval(Real, 0, 1, closed="neither")]}
     validate_parameter_constraints(constraints, {"holdout": holdout}, caller_name="recommend")

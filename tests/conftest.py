@@ -1,13 +1,36 @@
-"""Shared data, CuPy on a device or emulated, and the rule that tests marked `gpu` are skipped where
-CuPy finds no device."""
+"""Shared data, CuPy on a device or emulated, the rule that tests marked `gpu` are skipped where
+CuPy finds no device, and how long the attack in `tests/fuzz` lasts."""
 
+import os
 import shutil
 import sys
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from skweiper.datasets import load_clinc150
+
+EVERY_TIME = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+    "print_blob": True,
+}
+settings.register_profile(
+    "suite",
+    **EVERY_TIME,
+    max_examples=2,
+    stateful_step_count=8,
+    derandomize=True,
+    database=None,
+)
+settings.register_profile(
+    "fuzz",
+    **EVERY_TIME,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),
+    stateful_step_count=40,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value,
             method(X)
 
 
+@pytest.mark.filterwarnings("ignore:delta='auto' looks for the length")
 @pytest.mark.parametrize("scale", [1e-300, 1e-23, 1e10, 1e30, 1e100, 1e139])
 @pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_no_scale_warns_of_arithmetic(entry, scale, small):
@@ -97,8 +98,7 @@ def test_no_scale_warns_of_arithmetic(entry, scale, small):
                 scores = detector.fit(fitted_on).score_samples(scale * X)
         except ValueError as refusal:
             assert any(
-                word in str(refusal)
-                for word in ("overflow", "too large", "do not differ", "residual")
+                word in str(refusal) for word in ("overflow", "too large", "differ", "residual")
             )
         else:
             assert np.isfinite(scores).all()
@@ -116,6 +116,7 @@ def finite_or_refused(fit_and_score):
 WITH_HEAD = [entry for entry in all_detectors() if entry.needs_head]
 
 
+@pytest.mark.filterwarnings("ignore:delta='auto' looks for the length")
 @pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e-30, 1e30, 1e39, 1e100, 1e139, 1e300])
 @pytest.mark.parametrize("entry", WITH_HEAD, ids=lambda entry: entry.name)
 def test_no_scale_of_the_head_warns_of_arithmetic(entry, scale, small):

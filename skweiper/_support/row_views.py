@@ -110,6 +110,8 @@ def rows_at(X, index):
     """Rows of a checked feature matrix by number; a table keeps its names."""
     if isinstance(X, FrameRows):
         return X.table_of(index)
+    if isinstance(X, RowView) and X.columns is not None:
+        return pd.DataFrame(X[index], columns=X.columns)
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
@@ -117,7 +119,9 @@ def unwrapped(X):
     """What a checked feature matrix is for other libraries: tables as they came, else an array."""
     if isinstance(X, FrameRows):
         return X.source
-    return X[:] if isinstance(X, RowView) else X
+    if isinstance(X, RowView):
+        return X[:] if X.columns is None else as_pandas(X)
+    return X
 
 
 def as_pandas(X):

@@ -3,12 +3,18 @@
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from itertools import product
+from typing import NamedTuple
 
 from joblib import cpu_count
 from sklearn import config_context, get_config
 from threadpoolctl import ThreadpoolController
+
+AFFIXES = tuple(product(("", "scipy_"), ("", "64_", "_64")))
+"""Before and behind the names of OpenBLAS's functions, as its builds have them."""
 
 
 def available_threads():
@@ -29,6 +35,30 @@ def n_cores():
     return cpu_count()
 
 
+class BlasLibrary(NamedTuple):
+    """How many threads a BLAS library of this process may use."""
+
+    get_num_threads: Callable
+    set_num_threads: Callable
+
+
+def blas_libraries():
+    """The BLAS libraries that are loaded, list of `BlasLibrary`."""
+    controllers = ThreadpoolController().lib_controllers
+    return [_as_library(library) for library in controllers if library.user_api == "blas"]
+
+
+def _as_library(controller):
+    """OpenBLAS's own functions: threadpoolctl lets the first thread that asks set the number, and
+    ignores all others, from its version 3.8 on."""
+    if controller.internal_api == "openblas" and controller.threading_layer != "openmp":
+        for before, behind in AFFIXES:
+            names = [f"{before}openblas_{do}_num_threads{behind}" for do in ("get", "set")]
+            if all(hasattr(controller.dynlib, name) for name in names):
+                return BlasLibrary(*(getattr(controller.dynlib, name) for name in names))
+    return BlasLibrary(controller.get_num_threads, controller.set_num_threads)
+
+
 class BlasLimit:
     """Holds the process's BLAS libraries at one thread while anybody is inside.
 
@@ -37,8 +67,7 @@ class BlasLimit:
     """
 
     def __init__(self):
-        controllers = ThreadpoolController().lib_controllers
-        self._libraries = [library for library in controllers if library.user_api == "blas"]
+        self._libraries = blas_libraries()
         self._lock = threading.Lock()
         self._n_inside = 0
         self._before = []
@@ -46,7 +75,7 @@ class BlasLimit:
     def __enter__(self):
         with self._lock:
             if self._n_inside == 0:
-                self._before = [(library, library.num_threads) for library in self._changeable()]
+                self._before = list(self._changeable())
                 for library, _ in self._before:
                     library.set_num_threads(1)
             self._n_inside += 1
@@ -59,8 +88,11 @@ class BlasLimit:
                     library.set_num_threads(n_threads)
 
     def _changeable(self):
-        """The libraries that now have several threads."""
-        return [library for library in self._libraries if (library.num_threads or 1) > 1]
+        """The libraries that now have several threads, and how many."""
+        for library in self._libraries:
+            n_threads = library.get_num_threads() or 1
+            if n_threads > 1:
+                yield library, n_threads
 
 
 @cache

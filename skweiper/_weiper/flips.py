@@ -123,7 +123,8 @@ def flip_lengths(rows, directions):
     where no length changes the prediction.
     """
     perturbation, engine = directions.perturbation, directions.engine
-    norms = perturbation.head.norms.astype(np.float32)
+    with np.errstate(over="ignore"):  # a head beyond float32 is refused with its logits
+        norms = perturbation.head.norms.astype(np.float32)
     with engine.working():
         norms = engine.xp.asarray(norms)
     is_implicit = perturbation.projection == "implicit"

@@ -1,5 +1,7 @@
 """Products of rows: right, the same bits at every place, whatever this machine's kernels do."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -122,4 +124,21 @@ def test_blas_has_one_thread_inside_and_what_it_had_outside():
     assert blas_threads() == before
     with pytest.raises(ZeroDivisionError), limit:
         _ = 1 / 0
+    assert blas_threads() == before
+
+
+def test_blas_has_one_thread_inside_whichever_thread_asks():
+    """threadpoolctl 3.8 itself ignores all threads but the first that sets a number."""
+    with one_blas_thread():
+        pass
+    inside = []
+
+    def work():
+        with one_blas_thread():
+            inside.extend(blas_threads())
+
+    before, thread = blas_threads(), Thread(target=work)
+    thread.start()
+    thread.join()
+    assert set(inside) == {1}
     assert blas_threads() == before
