@@ -469,7 +469,7 @@ def _fit_member(member, rows, seen, labels):
     index = np.asarray(rows.row_numbers(slice(None)))[seen]
     if isinstance(member, BaseDetector):
         return member.fit(rows.X, _labels_of_all(rows.X.shape[0], index, seen, labels))
-    features = rows_at(rows.X, index)
+    features = unwrapped(rows_at(rows.X, index))
     return member.fit(features) if labels is None else member.fit(features, labels[seen])
 
 

@@ -78,8 +78,9 @@ def columns_of(frame):
 
 
 def index_of(X):
-    """Index of a pandas DataFrame or Series; None of anything else."""
-    return X.index if hasattr(X, "iloc") else None
+    """Index of a pandas DataFrame or Series, or of a dump in a file; None of anything else."""
+    index = getattr(X, "index", None)
+    return None if callable(index) else index  # a list has a method of this name
 
 
 def is_masked(array):

@@ -43,6 +43,12 @@ class RowView:
     def ndim(self):
         return len(self.shape)
 
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype=dtype)  # for other libraries: reads the whole
+
 
 class BFloat16Rows(RowView):
     """Rows of a tensor or array of bfloat16, as float32."""
@@ -106,12 +112,32 @@ class FrameRows(RowView):
         return self.source.take(rows) if hasattr(self.source, "take") else self.source[rows]
 
 
+class ChosenRows(RowView):
+    """Rows of a view by number, read when asked for.
+
+    Parameters
+    ----------
+    source : RowView
+    numbers : ndarray of int
+    """
+
+    def __init__(self, source, numbers):
+        self.source = source
+        self.numbers = np.asarray(numbers)
+        self.shape = (len(numbers), *source.shape[1:])
+        self.dtype = source.dtype
+        self.columns = source.columns
+
+    def __getitem__(self, rows):
+        return self.source[self.numbers[rows]]
+
+
 def rows_at(X, index):
-    """Rows of a checked feature matrix by number; a table keeps its names."""
+    """Rows of a checked feature matrix by number; a table keeps its names, and a file its rows."""
     if isinstance(X, FrameRows):
         return X.table_of(index)
-    if isinstance(X, RowView) and X.columns is not None:
-        return pd.DataFrame(X[index], columns=X.columns)
+    if isinstance(X, RowView):
+        return ChosenRows(X, index)
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 

@@ -63,9 +63,6 @@ class FeatureDump(RowView):
             return None
         return self._ids.read(self._first_row, self._first_row + len(self))
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, rows: Any) -> np.ndarray:
         if isinstance(rows, tuple):
             rows = _only_rows(rows)
@@ -77,9 +74,6 @@ class FeatureDump(RowView):
         elif not np.ndim(rows):
             return self[[as_index(rows)]][0]
         return np.asarray(self._values[_row_numbers(rows, len(self))])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[:], dtype=dtype)
 
     def part(self, first: int, last: int) -> Self:
         """Consecutive rows, still in the file.

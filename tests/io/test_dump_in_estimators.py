@@ -11,8 +11,9 @@ from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
+from skweiper import EnsembleDetector, WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper._support import memory
+from skweiper._support.row_views import RowView, rows_at
 from skweiper.baselines import KNNDetector, LogitDetector
 from skweiper.evaluation import compare, evaluate
 from skweiper.io import blocks, open_features
@@ -174,3 +175,24 @@ def test_bad_values_are_named_by_their_row(X, tmp_path):
         dump = open_features(write(tmp_path, name, spoiled))
         with pytest.raises(ValueError, match="row 417, column 3"):
             KNNDetector().fit(dump)
+
+
+def test_ids_are_the_index_of_the_terms_of_a_score(X, small, tmp_path):
+    ids = np.array([f"row-{row}" for row in range(N)])
+    dump = open_features(write(tmp_path, "x.parquet", X, ids=ids))
+    detector = WeiPerDetector(small["weight"], n_repeats=2, random_state=0).fit(dump)
+    assert_array_equal(detector.score_components(dump).index, ids)
+    assert_array_equal(detector.score_components(dump.part(5, 9)).index, ids[5:9])
+
+
+def test_an_ensemble_holds_rows_out_without_a_copy(dump, X):
+    members = [("knn", KNNDetector(n_neighbors=3)), ("forest", IsolationForest(random_state=0))]
+    found = EnsembleDetector(detectors=members, random_state=0).fit(dump)
+    expected = EnsembleDetector(detectors=members, random_state=0).fit(X)
+    assert list(found.feature_names_in_) == NAMES
+    assert list(found.detectors_[1].feature_names_in_) == NAMES
+    assert_array_equal(found.score_samples(dump), expected.score_samples(X))
+    held_out = rows_at(dump, np.array([7, 3, 99]))
+    assert isinstance(held_out, RowView) and held_out.columns == NAMES
+    assert_array_equal(held_out[1:], X[[3, 99]])
+    assert_array_equal(np.asarray(held_out), X[[7, 3, 99]])
