@@ -60,7 +60,8 @@ class MahalanobisDetector(ClassDetector):
     -----
     Directions in which no training row differs from its class mean do not count. The covariance
     takes more rows than features to be of full rank. With `normalize=True` a row of zeros, which
-    has no direction, stays at the origin, as in the authors' code.
+    has no direction, stays at the origin, as in `KNNDetector`. In the authors' code, its score is
+    NaN.
 
     Raises
     ------
