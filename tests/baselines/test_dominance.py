@@ -172,7 +172,7 @@ def test_real_rows_give_no_alarm(cls, n_rows, clinc150):
     "detector",
     [
         KNNDetector(),
-        KernelPCADetector(),
+        KernelPCADetector(kernel="cosine"),
         LogitDetector(),
         SHEDetector(),
         MahalanobisDetector(normalize=True),
