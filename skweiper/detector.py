@@ -69,7 +69,7 @@ class WeiPerDetector(BaseDetector):
     value_range : (float, float), default=(0.0, 1.0)
         Quantiles (low, high) of the training values, 0 <= low < high <= 1, between which the bins
         lie, of the features and of the perturbed logits. (0, 1), as published, are the smallest and
-        the largest value. (0.0005, 0.9995) is for training rows that may hold outliers, on which
+        the largest value. (0.0005, 0.9995) is for training rows that may hold outliers, of which
         `fit` warns, see Notes; it takes two more passes over the rows, or four with little memory.
     smoothing : int, default=4
         Window of the moving average over feature bins. In [1, inf); 1 smooths nothing.
@@ -133,6 +133,18 @@ class WeiPerDetector(BaseDetector):
     of zeros, or one whose largest logit is that of two classes, has no flip length and is not
     counted. With one class and with the random projection there is no prediction to change: delta
     is then 2. So it is, with a warning, where fewer predictions than `flip_rate` ever change.
+
+    Outliers among the training rows stretch the bins of "kld" until few of them hold all other
+    values, and samples can hardly be told apart. `fit` warns, naming the rows and their values,
+    where in either space less than a tenth of the bins holds the values of all rows but one; or all
+    values but 0.1 %, and all but 1 % of those that are not exactly zero. (Most features of a sparse
+    layer are zero and lie in one bin: that alone is no sign of outliers.) Such rows are best
+    removed or labelled -1. `value_range` is for those who must live with them. The bins then end at
+    training values, found exactly in single precision whatever the memory: those next to the
+    quantiles that lie between them (`numpy.quantile` with the methods "higher" and "lower"). So an
+    outlier that a quantile leaves out has no influence on the bins. What lies outside is counted in
+    no bin, as are values of scored rows beyond the training range. In a very sparse layer a
+    quantile may itself be zero: take one closer to 1.
 
     Computation is in single precision and in chunks within scikit-learn's `working_memory`. On one
     machine and engine a row has one score, to the last bit, whatever rows stand beside it, in

@@ -68,6 +68,12 @@ class MahalanobisDetector(ClassDetector):
     ValueError
         In `fit`: no class has two training rows that differ.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
+        squared deviation from the class means. They are named.
+
     References
     ----------
     Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and

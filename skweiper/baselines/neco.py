@@ -80,6 +80,12 @@ class NECODetector(HeadDetector):
 
     A row of length zero has no share in the subspace: 0.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
+        squared deviation from the mean. They are named.
+
     References
     ----------
     Ammar et al., "NECO: NEural Collapse Based Out-of-distribution detection", ICLR 2024.

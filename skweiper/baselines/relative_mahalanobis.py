@@ -60,6 +60,12 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
     ValueError
         As `MahalanobisDetector`.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
+        squared deviation from the class means or the mean. They are named.
+
     References
     ----------
     Ren et al., "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021.

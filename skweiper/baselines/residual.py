@@ -50,6 +50,12 @@ class ResidualDetector(HeadDetector):
     ValueError
         In `fit`: the training rows span no more than `n_components` dimensions, as fewer rows do.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
+        squared deviation from the origin. They are named.
+
     References
     ----------
     Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022.

@@ -43,6 +43,12 @@ class ViMDetector(ResidualDetector):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, if X had names in `fit`.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
+        squared deviation from the origin. They are named.
+
     References
     ----------
     Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022.

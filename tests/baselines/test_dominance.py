@@ -6,11 +6,14 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skweiper.baselines import (
+    KernelPCADetector,
     KNNDetector,
     LogitDetector,
     MahalanobisDetector,
+    NECODetector,
     RelativeMahalanobisDetector,
     ResidualDetector,
     SHEDetector,
@@ -137,7 +140,7 @@ def test_what_deviates_from_what_is_said(clinc150):
     assert shares[1] == pytest.approx(100 * (centred[ROW] ** 2).sum() / (centred**2).sum(), abs=0.1)
 
 
-@pytest.mark.parametrize("cls", [MahalanobisDetector, ResidualDetector])
+@pytest.mark.parametrize("cls", [MahalanobisDetector, ResidualDetector, NECODetector])
 def test_known_outliers_are_left_out_and_counted(cls, clinc150):
     X, y = with_outlier(clinc150.train, 1e4), np.ones(3750)
     X[5], y[5] = 1e9, -1
@@ -157,7 +160,7 @@ def test_both_rows_of_a_small_class_are_named(small):
         MahalanobisDetector(labels="y").fit(X, y)
 
 
-@pytest.mark.parametrize("cls", BY_COVARIANCE)
+@pytest.mark.parametrize("cls", [*BY_COVARIANCE, NECODetector])
 @pytest.mark.parametrize("n_rows", [300, 1000])
 def test_real_rows_give_no_alarm(cls, n_rows, clinc150):
     rows = np.random.RandomState(0).permutation(3750)[:n_rows]
@@ -165,7 +168,18 @@ def test_real_rows_give_no_alarm(cls, n_rows, clinc150):
     assert not caught
 
 
-@pytest.mark.parametrize("cls", [KNNDetector, LogitDetector, SHEDetector])
-def test_detectors_without_a_covariance_do_not_warn(cls, clinc150):
-    X = with_outlier(clinc150.train, 1e6)
-    (cls() if cls is KNNDetector else cls(clinc150.weight, clinc150.bias)).fit(X)
+@pytest.mark.parametrize(
+    "detector",
+    [
+        KNNDetector(),
+        KernelPCADetector(kernel="cosine"),
+        LogitDetector(),
+        SHEDetector(),
+        MahalanobisDetector(normalize=True),
+    ],
+)
+def test_detectors_whose_covariance_no_row_can_carry_do_not_warn(detector, clinc150):
+    """They have none, or that of directions."""
+    if "weight" in detector.get_params():
+        detector = clone(detector).set_params(weight=clinc150.weight, bias=clinc150.bias)
+    clone(detector).fit(with_outlier(clinc150.train, 1e6)[1200:1500])
