@@ -83,7 +83,10 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), which=WHICH)
     def fit_with_a_bad_parameter(self, data, which):
         before = self.estimator.get_params(deep=False)
-        self.estimator.set_params(**data.draw(parameters_out_of_range(type(self.estimator))))
+        wrong = data.draw(parameters_out_of_range(type(self.estimator)))
+        if not wrong:
+            return
+        self.estimator.set_params(**wrong)
         problem = self.problems[which]
         labels = self.subject.labels_of(self.subject.template, problem)
         refused(self.estimator.fit, problem.X, labels)
