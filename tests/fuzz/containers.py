@@ -2,8 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
-from itertools import count
-from pathlib import Path
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from tests.tensors import BFloat16Tensor
 
 ALL = {"float16", "float32", "float64", "longdouble", "int8", "int32", "uint8", "bool"}
 OF_FRAMES = ALL - {"float16", "longdouble"}
-NUMBERS = count()
 
 
 class Container(NamedTuple):
@@ -63,20 +61,11 @@ def unaligned(X):
     return view
 
 
-def folder():
-    """A folder that lasts as long as the process."""
-    global _folder
-    _folder = _folder or tempfile.TemporaryDirectory(prefix="skweiper-fuzz-")
-    return Path(_folder.name)
-
-
-_folder = None
-
-
 def memory_map(X):
-    path = folder() / f"{next(NUMBERS)}.npy"
-    np.save(path, X)
-    return np.load(path, mmap_mode="r")
+    with tempfile.TemporaryFile() as file:
+        mapped = np.memmap(file, X.dtype, "w+", shape=X.shape)
+    mapped[:] = X
+    return mapped
 
 
 def pandas_frame(X):
@@ -99,8 +88,7 @@ def pyarrow_table(X):
 
 def hdf5(X):
     h5py = pytest.importorskip("h5py")
-    file = h5py.File(f"{next(NUMBERS)}.h5", "w", driver="core", backing_store=False)
-    return file.create_dataset("X", data=X)
+    return h5py.File(BytesIO(), "w").create_dataset("X", data=X)
 
 
 CONTAINERS = {

@@ -1,4 +1,4 @@
-"""Labels of rows in every form: what they say of each row, or that they say nothing."""
+"""Labels of rows in every form: what they say of each row, and what says nothing of them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,12 +15,11 @@ class Labels(NamedTuple):
     ----------
     y : object
         As passed to `fit`.
-    is_outlier : ndarray of shape (n_samples,), bool, or None
-        None where the labels must be refused.
+    is_outlier : ndarray of shape (n_samples,), bool
     """
 
     y: object
-    is_outlier: np.ndarray | None
+    is_outlier: np.ndarray
 
 
 def with_outliers(make):
@@ -31,11 +30,6 @@ def with_outliers(make):
 def inliers(make):
     """A form of labels that cannot mark an outlier."""
     return lambda classes, out: Labels(make(classes), np.zeros(len(classes), bool))
-
-
-def no_labels(make):
-    """What is no label of each row."""
-    return lambda classes, out: Labels(make(np.where(out, -1, classes)), None)
 
 
 def replaced(y, value, dtype=object):
@@ -85,28 +79,31 @@ FORMS: dict[str, Callable] = {
     "dates": inliers(lambda y: np.full(len(y), np.datetime64("2026-01-01"))),
     "empty names": inliers(lambda y: np.full(len(y), "")),
     "mixed": inliers(lambda y: replaced(y, "other")),
-    "None": no_labels(lambda y: replaced(y, None)),
-    "all outliers": no_labels(lambda y: np.full(len(y), -1)),
-    "text -1": no_labels(lambda y: replaced(y, -1).astype(str)),
-    "unsigned -1": no_labels(lambda y: replaced(y, 255, np.uint8)),
-    "one too few": no_labels(lambda y: y[1:]),
-    "one too many": no_labels(lambda y: np.append(y, 1)),
-    "two columns": no_labels(lambda y: np.stack([y, y], axis=1)),
-    "one row": no_labels(lambda y: np.append(y, [1, 1])[None]),
-    "empty": no_labels(lambda y: []),
-    "a number": no_labels(lambda y: 1),
-    "a word": no_labels(lambda y: "ID"),
-    "masked": no_labels(lambda y: np.ma.masked_array(y, np.arange(len(y)) == 0)),
-    "a dictionary": no_labels(lambda y: dict(enumerate(y))),
-    "a set": no_labels(lambda y: set(y.tolist())),
-    "a generator": no_labels(lambda y: iter(y.tolist())),
-    "ragged": no_labels(lambda y: [[1], *y[1:].tolist()]),
+}
+
+REFUSED: dict[str, Callable] = {  # from labels of which some are -1
+    "None": lambda y: replaced(y, None),
+    "all outliers": lambda y: np.full(len(y), -1),
+    "text -1": lambda y: replaced(y, -1).astype(str),
+    "unsigned -1": lambda y: replaced(y, 255, np.uint8),
+    "one too few": lambda y: y[1:],
+    "one too many": lambda y: np.append(y, 1),
+    "two columns": lambda y: np.stack([y, y], axis=1),
+    "one row": lambda y: np.append(y, [1, 1])[None],
+    "empty": lambda y: [],
+    "a number": lambda y: 1,
+    "a word": lambda y: "ID",
+    "masked": lambda y: np.ma.masked_array(y, np.arange(len(y)) == 0),
+    "a dictionary": lambda y: dict(enumerate(y)),
+    "a set": lambda y: set(y.tolist()),
+    "a generator": lambda y: iter(y.tolist()),
+    "ragged": lambda y: [[1], *y[1:].tolist()],
 }
 
 
 @st.composite
 def labels_of(draw, form, n_rows, classes=None):
-    """Labels of a form.
+    """Labels of a form, and what they mean.
 
     Parameters
     ----------

@@ -58,10 +58,6 @@ class Calls(RuleBasedStateMachine):
     def fit(self, which):
         problem = self.problems[which]
         self.estimator.set_params(**self.subject.head_of(problem))
-        self.refit(problem)
-
-    def refit(self, problem):
-        """Fit, and where it succeeds take a fresh estimator of the same parameters as the model."""
         labels = self.subject.labels_of(self.estimator, problem)
         fresh = clone(self.estimator)
         expected = attempt(fresh.fit, problem.X, labels)
@@ -70,6 +66,10 @@ class Calls(RuleBasedStateMachine):
             assert str(found) == str(expected)
             return
         assert found is self.estimator
+        self.now_in_force(fresh, problem)
+
+    def now_in_force(self, fresh, problem):
+        """Take a fresh estimator as the model of the fit in force."""
         self.fitted, self.problem, self.calibration = fresh, problem, None
         self.offset = getattr(fresh, "offset_", None)
 
@@ -83,7 +83,10 @@ class Calls(RuleBasedStateMachine):
     @rule(data=st.data(), which=WHICH)
     def fit_with_a_bad_parameter(self, data, which):
         before = self.estimator.get_params(deep=False)
-        self.estimator.set_params(**data.draw(parameters_out_of_range(type(self.estimator))))
+        wrong = data.draw(parameters_out_of_range(type(self.estimator)))
+        if not wrong:
+            return
+        self.estimator.set_params(**wrong)
         problem = self.problems[which]
         labels = self.subject.labels_of(self.subject.template, problem)
         refused(self.estimator.fit, problem.X, labels)
@@ -130,6 +133,23 @@ class Calls(RuleBasedStateMachine):
     def score_bad_rows(self, name):
         rows = BAD_ROWS[name](self.problem.queries)
         refused(result, self.estimator, rows)
+
+    @precondition(lambda calls: calls.subject.is_detector)
+    @rule(which=WHICH)
+    def fit_and_predict(self, which):
+        problem = self.problems[which]
+        labels = self.subject.labels_of(self.estimator, problem)
+        if labels is None:
+            labels = np.where(np.arange(len(problem.X)) % 5, 1, -1)
+        self.estimator.set_params(**self.subject.head_of(problem))
+        fresh = clone(self.estimator)
+        expected = attempt(fresh.fit, problem.X, labels)
+        found = attempt(self.estimator.fit_predict, problem.X, labels)
+        if isinstance(expected, Refusal):
+            assert str(found) == str(expected)
+            return
+        assert_same_bits(found, fresh.predict(problem.X))
+        self.now_in_force(fresh, problem)
 
     @is_fitted_detector
     @rule()
