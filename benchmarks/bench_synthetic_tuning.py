@@ -1,9 +1,10 @@
 """What tuning on synthetic outliers loses against tuning on real OOD validation data.
 
-Every candidate of the authors' grid is scored on validation ID rows against real and against
-synthetic OOD rows, and on test rows. Printed is the test AUROC (%) of the candidate that each
-kind of validation data chooses, of the default, and of the best candidate there is: mean and
-standard deviation over seeds (of the perturbations, the rows and the synthetic outliers).
+Every candidate of the authors' grid, with flip rates in the place of its deltas, is scored on
+validation ID rows against real and against synthetic OOD rows, and on test rows. Printed is the
+test AUROC (%) of the candidate that each kind of validation data chooses, of the default, and of
+the best candidate there is: mean and standard deviation over seeds (of the perturbations, the rows
+and the synthetic outliers).
 
     python benchmarks/bench_synthetic_tuning.py FEATURES.npz [...] [--max-train 5000] [--seeds 3]
 
@@ -18,8 +19,11 @@ import numpy as np
 import pandas as pd
 from dumps import AUTHORS_GRID, grouped_sets, thinned
 
+from skweiper import WeiPerDetector
 from skweiper.model_selection import WeiPerDetectorCV, synthetic_outliers
 from skweiper.model_selection.synthetic import SYNTHETIC_METHODS
+
+GRID = {**AUTHORS_GRID, "delta": ["auto"], "flip_rate": [0.05, 0.1, 0.2, 0.3]}
 
 
 def load(path):
@@ -61,7 +65,7 @@ def chosen_by(path, max_train, max_rows, n_repeats, seed):
 
 
 def sweep(train, sets, weight, bias, n_repeats, seed):
-    """AUROC of every candidate on every set: DataFrame of candidates by sets, the default last."""
+    """AUROC of every candidate on every set: DataFrame of candidates by sets."""
     X, y, cv = [train], [np.ones(len(train), int)], []
     first = len(train)
     for id_rows, ood_rows in sets.values():
@@ -72,7 +76,7 @@ def sweep(train, sets, weight, bias, n_repeats, seed):
     search = WeiPerDetectorCV(
         weight,
         bias,
-        param_grid=[{**AUTHORS_GRID, "n_repeats": [n_repeats]}, {"n_repeats": [n_repeats]}],
+        param_grid={**GRID, "n_repeats": [n_repeats]},
         cv=cv,
         refit=False,
         random_state=seed,
@@ -80,16 +84,17 @@ def sweep(train, sets, weight, bias, n_repeats, seed):
     columns = {
         name: search.cv_results_[f"split{number}_test_score"] for number, name in enumerate(sets)
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns).join(pd.DataFrame(search.cv_results_["params"]))
 
 
 def comparison(results, choices, test_sets):
     """One row per way to choose, one column per test set."""
-    candidates, default = results.iloc[:-1], results[test_sets].iloc[-1]
-    rows = {name: candidates[name].argmax() for name in choices}
-    chosen = {name: candidates[test_sets].iloc[row] for name, row in rows.items()}
-    table = pd.DataFrame({"default": default, **chosen}).T
-    table.loc["best candidate"] = candidates[test_sets].max()
+    default = WeiPerDetector().get_params()
+    is_default = np.all([results[name] == default[name] for name in GRID], axis=0)
+    rows = {"default": np.flatnonzero(is_default)[0]}
+    rows |= {name: results[name].argmax() for name in choices}
+    table = pd.DataFrame({name: results[test_sets].iloc[row] for name, row in rows.items()}).T
+    table.loc["best candidate"] = results[test_sets].max()
     return 100 * table
 
 
