@@ -1,7 +1,6 @@
 """What all detectors of this library share: labels of known outliers, scores, threshold, labels."""
 
 import warnings
-from contextlib import contextmanager
 from numbers import Real
 from typing import Self
 
@@ -33,28 +32,41 @@ ONLY_FOR_FIT = {"weight", "bias", "random_state", "estimator", "param_grid"}
 """Parameters that a fitted estimator holds in a form of its own, or has no more use for."""
 
 
+class _Fitting:
+    """Context of a fit: all of it is kept, with the parameters that it uses, or nothing.
+
+    A fit that fails or is interrupted leaves the former one whole. Nothing is left to do after one
+    that succeeds, and one step restores: an interrupt comes before it or after it. (A generator as
+    context manager that is interrupted as it ends would restore later, after the next fit maybe.)
+
+    Parameters
+    ----------
+    estimator : Estimator
+    """
+
+    def __init__(self, estimator):
+        self._estimator = estimator
+
+    def __enter__(self):
+        estimator = self._estimator
+        self._before = dict(vars(estimator))
+        estimator._fitted_parameters = {
+            name: value
+            for name, value in estimator.get_params(deep=False).items()
+            if name not in ACT_AT_ONCE | ONLY_FOR_FIT
+        }
+
+    def __exit__(self, kind, error, traceback):
+        if kind is not None:
+            self._estimator.__dict__ = self._before
+
+
 class Estimator(BaseEstimator):
     """Base class of all estimators of this library: how they are fitted, shown and saved."""
 
-    @contextmanager
     def _fitting(self):
-        """Context of a fit: all of it is kept, with the parameters that it used, or nothing.
-
-        A fit that fails or is interrupted leaves the former one whole.
-        """
-        before = dict(vars(self))
-        try:
-            yield
-            parameters = self.get_params(deep=False)
-            self._fitted_parameters = {
-                name: value
-                for name, value in parameters.items()
-                if name not in ACT_AT_ONCE | ONLY_FOR_FIT
-            }
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+        """The context of a fit."""
+        return _Fitting(self)
 
     def _as_fitted(self):
         """This estimator, or one like it with the parameters of its fit where they were changed."""
