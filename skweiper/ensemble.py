@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import Bunch, check_random_state, get_tags
@@ -16,6 +16,7 @@ from skweiper._support.containers import as_host, index_of
 from skweiper._support.parameters import BaseComposition, Interval, StrOptions
 from skweiper._support.row_views import rows_at, unwrapped
 from skweiper._support.rows import FeatureRows, checked_rows
+from skweiper._support.threads import map_in_order
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._typing import Seed
 from skweiper.base import BaseDetector
@@ -163,7 +164,8 @@ class EnsembleDetector(BaseDetector, BaseComposition):
     n_jobs : int, default=None
         Members that are fitted or score at the same time, in threads; None means one after the
         other, -1 all cores. Members use all cores on their own; more jobs help where many of them
-        are small.
+        are small. Beside others each member has one core, BLAS's included, so that what it learns
+        by BLAS may differ in the last digits from what it learns alone.
     random_state : int, RandomState instance or None, default=None
         Chooses the held-out rows, and seeds the members whose `random_state` is None.
 
@@ -328,8 +330,8 @@ class EnsembleDetector(BaseDetector, BaseComposition):
 
     def _in_parallel(self, calls):
         """Results of some (function, *arguments), in order."""
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        return parallel(delayed(function)(*arguments) for function, *arguments in calls)
+        n_threads = effective_n_jobs(self.n_jobs)
+        return list(map_in_order(lambda call: call[0](*call[1:]), list(calls), n_threads))
 
     def _member_scores(self, X):
         """Scores of each member as they are, list of ndarrays of shape (n_samples,)."""

@@ -73,6 +73,7 @@ def cupy(request, monkeypatch):
     else:
         import cupy as module
     yield module
+    engine.worker_threads(0).calls.put(None)
     for cached in caches:
         cached.cache_clear()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skweiper._support.threads import one_blas_thread
+from skweiper._support.blas_limit import one_blas_thread
 
 LARGEST_PROBE = 2048
 """Columns of a probe at most: of more, as many as leave the same remainder by `PANEL`."""
@@ -96,6 +96,7 @@ def tiles_over(n_rows, tiles):
         first = last
 
 
+@one_blas_thread
 def row_products(rows, weight):
     """`rows @ weight.T`, the bits of each row independent of the other rows and their number.
 
@@ -111,9 +112,8 @@ def row_products(rows, weight):
     products = np.empty((len(rows), len(weight)), rows.dtype)
     tiles = tiles_for(rows.dtype, *weight.shape, bool(weight.flags.c_contiguous))
     if tiles:
-        with one_blas_thread():
-            for part, tile in tiles_over(len(rows), tiles):
-                products[part] = tile.multiply(rows[part], weight)
+        for part, tile in tiles_over(len(rows), tiles):
+            products[part] = tile.multiply(rows[part], weight)
     elif rows.dtype == np.float32:
         products[:] = row_products(rows.astype(np.float64), weight.astype(np.float64))
     else:
@@ -150,18 +150,18 @@ def write_products(rows, weights, out):
             _write_groups(rows, grouped, out[first:last].reshape(-1, n_each, *out.shape[1:]))
 
 
+@one_blas_thread
 def _write_groups(rows, weights, out):
     """`write_products` of groups, each as one weight; `out` by group and by weight of a group."""
     n_groups, n_each, n_rows, n_columns = out.shape
     tiles = tiles_for(rows.dtype, *weights.shape[1:])
-    with one_blas_thread():
-        for part, tile in tiles_over(n_rows, tiles or (Unprobed(n_rows, 0, False),)):
-            together = max(1, TEMPORARY // (tile.n_rows * weights.shape[1]))
-            for first in range(0, n_groups, together):
-                groups = slice(first, first + together)
-                products = tile.multiply_each(rows[part], weights[groups])
-                by_weight = products.reshape(len(products), -1, n_each, n_columns)
-                out[groups, :, part] = by_weight.transpose(0, 2, 1, 3)
+    for part, tile in tiles_over(n_rows, tiles or (Unprobed(n_rows, 0, False),)):
+        together = max(1, TEMPORARY // (tile.n_rows * weights.shape[1]))
+        for first in range(0, n_groups, together):
+            groups = slice(first, first + together)
+            products = tile.multiply_each(rows[part], weights[groups])
+            by_weight = products.reshape(len(products), -1, n_each, n_columns)
+            out[groups, :, part] = by_weight.transpose(0, 2, 1, 3)
 
 
 def tiles_for(dtype, n_columns, n_features, c_contiguous=True):
@@ -186,10 +186,10 @@ def tiles_for(dtype, n_columns, n_features, c_contiguous=True):
 
 
 @cache
+@one_blas_thread
 def _probed_tiles(dtype, n_columns, n_features, c_contiguous):
     rows, weight = probed_operands(dtype, n_columns, n_features, c_contiguous)
-    with one_blas_thread():
-        return next((t for t in SCHEMES if treat_rows_alike(t, rows, weight)), ())
+    return next((t for t in SCHEMES if treat_rows_alike(t, rows, weight)), ())
 
 
 def probed_operands(dtype, n_columns, n_features, c_contiguous):

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
+from skweiper._support.blas_limit import one_blas_thread
 from skweiper._support.parameters import Interval
 from skweiper.baselines.base import PeerDetector
 
@@ -68,10 +69,15 @@ class KNNDetector(PeerDetector):
 
     def _score_features(self, features):
         directions = normalize(features).astype(np.float32)
-        farthest = self.neighbors_.kneighbors(directions, return_distance=False)[:, -1]
+        farthest = self._nearest(directions)[:, -1]
         # The distances that kneighbors returns depend on the last digit on the other rows.
         difference = directions.astype(np.float64) - self.bank_[farthest]
         return -np.linalg.norm(difference, axis=1)
+
+    @one_blas_thread
+    def _nearest(self, directions):
+        # scikit-learn limits BLAS here too, but does not restore it where it is interrupted.
+        return self.neighbors_.kneighbors(directions, return_distance=False)
 
     @property
     def _n_threads(self):

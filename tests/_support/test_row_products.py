@@ -1,12 +1,10 @@
 """Products of rows: right, the same bits at every place, whatever this machine's kernels do."""
 
-from threading import Thread
-
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from skweiper._support import row_products as module
+from skweiper._support.blas_limit import one_blas_thread
 from skweiper._support.row_products import (
     SCHEMES,
     Tile,
@@ -17,7 +15,6 @@ from skweiper._support.row_products import (
     weights_together,
     write_products,
 )
-from skweiper._support.threads import BlasLimit, one_blas_thread
 
 SHAPES = [(1, 1), (7, 3), (32, 1), (37, 256), (100, 300), (150, 64), (2500, 33)]
 
@@ -88,9 +85,9 @@ class Uneven(Tile):
 def test_a_kernel_that_treats_a_place_otherwise_is_found_out():
     rows, weight = problem((40, 64), np.float32, 3)
     even, uneven = Tile(4, 0, False), Uneven(16, 0, False)
-    with one_blas_thread():
-        assert treat_rows_alike((even,), rows, weight)
-        assert not treat_rows_alike((even, uneven), rows, weight)
+    alike = one_blas_thread(treat_rows_alike)
+    assert alike((even,), rows, weight)
+    assert not alike((even, uneven), rows, weight)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -108,37 +105,3 @@ def test_without_a_kernel_that_serves_rows_still_do_not_meet(dtype, monkeypatch)
 def test_the_probe_chooses_tiles_on_this_machine():
     for dtype in (np.float32, np.float64):
         assert tiles_for(np.dtype(dtype), 150, 256)
-
-
-def blas_threads():
-    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
-
-
-def test_blas_has_one_thread_inside_and_what_it_had_outside():
-    before, limit = blas_threads(), BlasLimit()
-    with limit:
-        assert set(blas_threads()) == {1}
-        with limit:
-            assert set(blas_threads()) == {1}
-        assert set(blas_threads()) == {1}
-    assert blas_threads() == before
-    with pytest.raises(ZeroDivisionError), limit:
-        _ = 1 / 0
-    assert blas_threads() == before
-
-
-def test_blas_has_one_thread_inside_whichever_thread_asks():
-    """threadpoolctl 3.8 itself ignores all threads but the first that sets a number."""
-    with one_blas_thread():
-        pass
-    inside = []
-
-    def work():
-        with one_blas_thread():
-            inside.extend(blas_threads())
-
-    before, thread = blas_threads(), Thread(target=work)
-    thread.start()
-    thread.join()
-    assert set(inside) == {1}
-    assert blas_threads() == before

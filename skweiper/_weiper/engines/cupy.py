@@ -5,11 +5,10 @@ pool is never freed here: it belongs to the whole process.
 """
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
@@ -24,7 +23,8 @@ from skweiper._support.memory import (
     rows_within,
 )
 from skweiper._support.rows import row_slices
-from skweiper._support.threads import map_on
+from skweiper._support.tasks import Workers
+from skweiper._support.threads import LONGEST_WAIT, map_on
 from skweiper._support.validation import check_finite
 from skweiper._weiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
 from skweiper._weiper.engines.contract import Measured, Plan
@@ -91,17 +91,19 @@ def kernels(device_id):
 
 @cache
 def idle_streams(device_id):
-    """Streams that wait for work; the same ones always, since CuPy's pool keeps memory by stream.
+    """Streams that wait for work; always the same, since CuPy's pool keeps memory by stream."""
+    idle = SimpleQueue()
+    for _ in range(N_STREAMS + 1):  # one more for the caller, who collects what is done
+        idle.put(new_stream(device_id))
+    return idle
 
-    They are ordered with the default stream, on which the caller prepares and collects arrays.
-    """
+
+def new_stream(device_id):
+    """A stream, ordered with the default one on which the caller prepares and collects arrays."""
     import cupy
 
-    idle = SimpleQueue()
     with cupy.cuda.Device(device_id):
-        for _ in range(N_STREAMS + 1):  # one more for the caller, who collects what is done
-            idle.put(cupy.cuda.Stream(non_blocking=False))
-    return idle
+        return cupy.cuda.Stream(non_blocking=False)
 
 
 @cache
@@ -110,13 +112,13 @@ def worker_threads(device_id):
 
     A new thread would make a new one, and its end would wait for the whole device.
     """
-    return ThreadPoolExecutor(N_STREAMS, thread_name_prefix=f"skweiper-cuda-{device_id}")
+    return Workers(N_STREAMS)
 
 
 @cache
 def stager_threads():
     """Threads that copy rows into page-locked memory."""
-    return ThreadPoolExecutor(N_STAGERS, thread_name_prefix="skweiper-stager")
+    return Workers(N_STAGERS)
 
 
 def device_dtype(dtype):
@@ -200,7 +202,10 @@ class CupyEngine(ArrayEngine):
     def working(self):
         """Compute on an idle stream, with results complete at the end."""
         streams = idle_streams(self.device_id)
-        stream = streams.get()
+        try:
+            stream = streams.get(timeout=LONGEST_WAIT)
+        except Empty:  # interrupts have lost them
+            stream = new_stream(self.device_id)
         try:
             with self.xp.cuda.Device(self.device_id), stream:
                 yield
