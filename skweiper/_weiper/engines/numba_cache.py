@@ -1,8 +1,8 @@
 """numba's cache on disk, such that whatever is wrong with it costs time and no result.
 
 By itself numba fails where no folder can be written to, where the disk is full, and for ever where
-a file is damaged. Its private names are used here only; where a version lacks them, numba's own
-cache stays in place.
+a file is damaged. Its private names are used here and in `numba_compilers` only; where a version
+lacks them, numba's own cache stays in place.
 """
 
 import pickle

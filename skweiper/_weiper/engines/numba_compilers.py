@@ -4,15 +4,32 @@ The kernels run without the interpreter's lock and are cached on disk. That ther
 infinity may never be assumed.
 """
 
+from contextlib import suppress
+from functools import partial
+
 import numba
 from numba.extending import intrinsic
 
+from skweiper._support.tasks import out_of_reach
 from skweiper._weiper.engines.numba_cache import let_cache
 
 
 def _compiler(**liberties):
     compile_kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **liberties)
-    return lambda function: let_cache(compile_kernel(function))
+    return lambda function: compiled_whole(let_cache(compile_kernel(function)))
+
+
+def compiled_whole(kernel):
+    """The kernel, compiled at its first call where no interrupt can end it half way.
+
+    numba would not compile again in this process: what it registers once is registered in part.
+    """
+    with suppress(AttributeError):  # a version without this private name compiles as it does
+        compile_for = kernel._compile_for_args
+        kernel._compile_for_args = lambda *args, **kws: out_of_reach(
+            partial(compile_for, *args, **kws)
+        )
+    return kernel
 
 
 compiled = _compiler()

@@ -1,8 +1,11 @@
 """Which engine computes, from the `engine` and `device` parameters and where the data lives."""
 
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 
 from skweiper._support.notice import warn_once
+from skweiper._support.tasks import out_of_reach
 from skweiper._support.validation import is_device_array
 from skweiper._weiper.engines.numpy import NumpyEngine
 
@@ -10,8 +13,15 @@ ENGINES = ("auto", "numpy", "numba")
 DEVICES = ("auto", "cpu", "cuda")
 
 
+@cache
+def _import_numba_once():
+    """Import the engine where no interrupt can leave numba imported by half, which is for good."""
+    out_of_reach(import_module, "skweiper._weiper.engines.numba")
+
+
 def _numba_engine():
     try:
+        _import_numba_once()
         from skweiper._weiper.engines.numba import NumbaEngine
         from skweiper._weiper.engines.numba_cache import warn_where_uncached
     except Exception as error:  # a numba that does not match may raise anything
