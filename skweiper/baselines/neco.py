@@ -69,9 +69,6 @@ class NECODetector(HeadDetector):
     UserWarning
         In `fit`: the largest logit of most training rows is not positive. Times such a logit, a
         larger share of the length gives a smaller score.
-    UserWarning
-        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
-        squared deviation from the mean. They are named.
 
     Notes
     -----
@@ -82,6 +79,12 @@ class NECODetector(HeadDetector):
     the standardised features by the length of those that are not, which is not copied.
 
     A row of length zero has no share in the subspace: 0.
+
+    Warns
+    -----
+    UserWarning
+        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
+        squared deviation from the mean. They are named.
 
     References
     ----------
