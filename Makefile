@@ -44,8 +44,9 @@ fuzz: $(VENV)/.installed
 test-kernels: $(VENV)/.installed
 	$(BIN)/python -m tests.kernels $(KERNELS)
 
+# SELECT is an expression of pytest's -k.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest --numprocesses=auto --dist=loadscope
+	$(OLDEST)/bin/python -m pytest --numprocesses=auto --dist=loadscope $(if $(SELECT),-k "$(SELECT)")
 
 test-gpu: $(VENV)/.installed-$(GPU_EXTRA)
 	$(BIN)/python -m pytest -m gpu
