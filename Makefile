@@ -16,7 +16,8 @@ $(VENV)/.installed: pyproject.toml
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" \
-		"scikit-learn==1.6.*" "numpy==2.0.*" "scipy==1.13.*" "pandas==2.2.*" "pytest==8.*"
+		"scikit-learn==1.6.*" "numpy==2.0.*" "scipy==1.13.*" "pandas==2.2.*" \
+		"joblib==1.3.*" "threadpoolctl==3.5.*" "pytest==8.2.*"
 	touch $@
 
 # Two CuPy packages in one environment shadow each other: the other one goes.
@@ -43,8 +44,9 @@ fuzz: $(VENV)/.installed
 test-kernels: $(VENV)/.installed
 	$(BIN)/python -m tests.kernels $(KERNELS)
 
+# SELECT is an expression of pytest's -k.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest --numprocesses=auto --dist=loadscope
+	$(OLDEST)/bin/python -m pytest --numprocesses=auto --dist=loadscope $(if $(SELECT),-k "$(SELECT)")
 
 test-gpu: $(VENV)/.installed-$(GPU_EXTRA)
 	$(BIN)/python -m pytest -m gpu

@@ -294,10 +294,7 @@ class EnsembleDetector(BaseDetector, BaseComposition):
     def _fit(self, rows, labels, X_cal=None):
         random_state = check_random_state(self.random_state)
         n_held_out = 0 if X_cal is not None else max(1, round(self.holdout * len(rows)))
-        members = [
-            (name, clone(member))
-            for name, member in self._members(len(rows) - n_held_out, rows.n_features)
-        ]
+        members = self._members(len(rows) - n_held_out, rows.n_features)
         for name, member in members:
             _check_member(name, member, labels)
             _seed_randomness(member, random_state)
@@ -316,10 +313,10 @@ class EnsembleDetector(BaseDetector, BaseComposition):
         return self._combined(scores)
 
     def _members(self, n_rows, n_features):
-        """Names and unfitted members, without the dropped ones."""
+        """Names and unfitted members of this fit's own, without the dropped ones."""
         if self.detectors is None:
             return _possible_defaults(self.weight, self.bias, n_rows, n_features)
-        members = [(name, member) for name, member in self.detectors if member is not DROPPED]
+        members = [(name, clone(each)) for name, each in self.detectors if each is not DROPPED]
         if not members:
             raise ValueError(
                 "EnsembleDetector has no member: detectors must hold at least one (name, detector) "

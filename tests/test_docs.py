@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PACKAGES = {"skweiper.plotting import": "matplotlib", "skweiper.cli import": "skops"}
+"""Of extras, which not every environment has, by what needs them."""
 PYTHON_BLOCK = re.compile(r"^```(?:python|py)( gpu)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -32,8 +34,10 @@ def run_blocks(page, with_gpu=False):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if "skweiper.plotting import" in page.read_text(encoding="utf-8"):
-        pytest.importorskip("matplotlib")  # an extra, which not every environment has
+    text = page.read_text(encoding="utf-8")
+    for needing, package in PACKAGES.items():
+        if needing in text:
+            pytest.importorskip(package)
     run_blocks(page)
 
 

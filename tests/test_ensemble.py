@@ -195,6 +195,17 @@ def test_tables_of_polars_are_taken(data, members):
     np.testing.assert_array_equal(found, ensemble.fit(train).score_samples(rows))
 
 
+def test_a_head_in_a_file_is_taken_by_the_default_members(data, clinc150, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    train, rows, _ = data
+    expected = EnsembleDetector(weight=clinc150.weight, bias=clinc150.bias, random_state=0)
+    with h5py.File(tmp_path / "head.h5", "w") as file:
+        head = {"weight": file.create_dataset("weight", data=clinc150.weight)}
+        head["bias"] = file.create_dataset("bias", data=clinc150.bias)
+        found = EnsembleDetector(**head, random_state=0).fit(train).score_samples(rows)
+    np.testing.assert_array_equal(found, expected.fit(train).score_samples(rows))
+
+
 def test_parameters_of_members_are_at_hand(members):
     ensemble = EnsembleDetector(members)
     assert ensemble.get_params()["knn__n_neighbors"] == members[1][1].n_neighbors

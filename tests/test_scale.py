@@ -153,3 +153,22 @@ def test_directions_keep_their_neighbours_up_to_the_limit(detector, small):
         np.testing.assert_allclose(found, expected, atol=1e-6)
     with pytest.raises(ValueError, match="too large to be squared"):
         detector.fit(X * 1e200)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_values_too_far_apart_for_bins_in_float32_are_refused(engine, small):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    far = small["X"] * np.float32(3e38 / np.abs(small["X"]).max())
+    small_head, bias = 1e-38 * small["weight"], np.array([-3.4e38, 3.4e38, 0, 0, 0])
+    for X, head, values in (
+        (far, (small_head, None), "training features"),
+        (small["X"], (small_head, bias), "perturbed training logits"),
+    ):
+        options = {"projection": "explicit", "delta": 1.0, "n_repeats": 2, "engine": engine}
+        with pytest.raises(ValueError, match=f"The {values} reach from .* differences overflow"):
+            WeiPerDetector(*head, **options).fit(X)
+        assert np.isfinite(WeiPerDetector(*head, method="msp", **options).fit(X).offset_)
+    halved = WeiPerDetector(small_head, None, **options).fit(far / 2)
+    counts, _ = np.histogram(far, 100, halved.feature_range_ * 2)
+    np.testing.assert_allclose(halved.feature_density_, counts / far.size, atol=1e-9)

@@ -79,6 +79,37 @@ def _reads_minus_one(text):
         return False
 
 
+def check_classes(y, is_inlier):
+    """Refuse labels that name no class, or names that have no order.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+    is_inlier : ndarray of shape (n_samples,), bool
+
+    Raises
+    ------
+    ValueError
+        An inlier has a missing label, or the labels are of kinds that cannot be compared.
+    """
+    missing = np.flatnonzero(is_inlier & pd.isna(y))
+    if len(missing):
+        raise ValueError(
+            f"y holds a missing value at row {missing[0]}, and this estimator learns classes from "
+            "y. Fill in the class, drop the row, or label it -1."
+        )
+    if y.dtype.kind != "O":
+        return
+    try:
+        sorted(set(y[is_inlier]))
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y[is_inlier]})
+        raise ValueError(
+            f"y holds classes of the types {kinds}, which have no order, and this estimator learns "
+            "classes from y. Give all classes names, or numbers."
+        ) from error
+
+
 def warn_if_none_is_marked(y, *, are_classes=False):
     """Warn where y, which has no -1, seems to mark outliers in another way.
 

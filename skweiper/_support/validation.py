@@ -20,7 +20,12 @@ from skweiper._support.containers import (
     is_tensor,
 )
 from skweiper._support.conversion_errors import named_in_errors
-from skweiper._support.known_outliers import inlier_flags, labels_as_array, warn_if_none_is_marked
+from skweiper._support.known_outliers import (
+    check_classes,
+    inlier_flags,
+    labels_as_array,
+    warn_if_none_is_marked,
+)
 from skweiper._support.list_columns import stacked_lists
 from skweiper._support.row_views import BFloat16Rows, FrameRows, RowView, StoredRows
 
@@ -227,7 +232,8 @@ def inlier_rows(X, y, *, are_classes=False):
     Raises
     ------
     ValueError
-        y has another length, labels every row -1, or holds what means -1 but is none.
+        y has another length, labels every row -1, or holds what means -1 but is none. Where it is
+        read for classes: a class is missing, or classes have no order.
 
     Warns
     -----
@@ -244,6 +250,8 @@ def inlier_rows(X, y, *, are_classes=False):
             "Found input variables with inconsistent numbers of samples."
         )
     is_inlier = inlier_flags(y)
+    if are_classes:
+        check_classes(y, is_inlier)
     if is_inlier.all():
         warn_if_none_is_marked(y, are_classes=are_classes)
         return None

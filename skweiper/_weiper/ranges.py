@@ -12,6 +12,8 @@ from skweiper._weiper.statistics import Extremes, Ranges, TrainingExtremes, Valu
 
 PUBLISHED = (0.0, 1.0)
 """The quantiles between which the published bins lie: the extremes."""
+LARGEST_END = float(np.finfo(np.float32).max) / 2
+"""Of bins whose ends are a float32 apart."""
 RANGE_ROWS = 2048
 """Rows per chunk at most where little is done for each row, and threads would often meet."""
 BYTES_PER_COUNT = 8
@@ -58,7 +60,7 @@ def learn_ranges(rows, execution, value_ranges=(PUBLISHED,), verbose=0):
     Raises
     ------
     ValueError
-        The perturbed logits overflow.
+        The perturbed logits overflow, or values are too far apart for bins in float32.
     """
     extremes, known = training_extremes(rows, execution, verbose)
     if not np.isfinite(extremes.logit.range.as_array()).all():
@@ -72,7 +74,33 @@ def learn_ranges(rows, execution, value_ranges=(PUBLISHED,), verbose=0):
     by_quantiles[PUBLISHED] = Ranges(extremes.feature.range, extremes.logit.range)
     found = [by_quantiles[each] for each in value_ranges]
     ranges = [Ranges(feature, logit.widened()) for feature, logit in found]
+    for each in ranges:
+        check_far_below_overflow(each)
     return LearntRanges(ranges, extremes, known)
+
+
+def check_far_below_overflow(ranges):
+    """Refuse bins of which the distance of two values is no float32.
+
+    Parameters
+    ----------
+    ranges : Ranges
+    """
+    remedies = (
+        "Rescale the features and the head together.",
+        "Rescale the weight and the bias together.",
+    )
+    for values, (low, high), remedy in zip(
+        ("training features", "perturbed training logits"),
+        (each.as_array() for each in ranges),
+        remedies,
+        strict=True,
+    ):
+        if max(-low, high) > LARGEST_END:
+            raise ValueError(
+                f"The {values} reach from {low:g} to {high:g}, and their differences overflow "
+                f"float32: bins need values within +-{LARGEST_END:g}. {remedy}"
+            )
 
 
 def training_extremes(rows, execution, verbose=0):

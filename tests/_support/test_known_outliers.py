@@ -78,6 +78,32 @@ def test_marks_of_outliers_that_are_none_are_warned_of(estimator, kind, small):
         clone(estimator).fit(small["X"], SUSPICIOUS[kind])
 
 
+NO_CLASSES = {
+    "missing": (labels(1.0, 2.0, np.nan), "missing value at row 2"),
+    "missing beside an outlier": (labels(-1.0, 2.0, np.nan), "missing value at row 2"),
+    "missing names": (pd.Series(labels("a", "b")).where(labels(False, True)), "value at row 0"),
+    "missing text": (pd.array(labels("a", None), "string"), "value at row 1"),
+    "names and numbers": (labels(-1, "a", 2, dtype=object), r"types \['int', 'str'\]"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_CLASSES)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        TemperatureScalingDetector(),
+        MahalanobisDetector(labels="y"),
+        KLMatchingDetector(labels="y"),
+        SHEDetector(labels="y"),
+    ],
+    ids=named,
+)
+def test_what_names_no_class_is_refused_by_those_who_learn_classes(estimator, kind, small):
+    y, message = NO_CLASSES[kind]
+    with pytest.raises(ValueError, match=f"y holds .*{message}"):
+        clone(estimator).set_params(weight=small["weight"]).fit(small["X"], y)
+
+
 @pytest.mark.parametrize("kind", SUSPICIOUS)
 def test_a_score_that_cannot_be_computed_says_why(kind, small):
     for detector in (WeiPerDetector(n_repeats=2), LogitDetector()):

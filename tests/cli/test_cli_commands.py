@@ -431,6 +431,7 @@ def test_a_pickle_of_any_detector_scores_when_it_is_trusted(folder, rows):
 
 
 def test_help_shows_the_options_of_the_detector_that_is_named(monkeypatch):
+    pytest.importorskip("typer")
     monkeypatch.setenv("COLUMNS", "200")
     weiper, knn = run("fit", "--help"), run("fit", "--detector", "knn", "--help")
     assert (weiper.code, knn.code) == (0, 0)

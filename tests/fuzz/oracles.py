@@ -12,11 +12,11 @@ from tests.fuzz.estimators import SUBJECTS
 
 THINGS = (
     *("X", "X_id", "y", "rows?", "samples?", "n_samples", "features?", "columns?", "labels?"),
-    *("class", "classes", "head", "logits", "scores?", "n_splits"),
+    *("class", "classes", "head", "logits", "scores?", "n_splits", "tpr"),
 )
 PARAMETERS = {name for subject in SUBJECTS for name in subject.template.get_params()}
 NAMES = re.compile(rf"\b({'|'.join([*THINGS, *sorted(PARAMETERS)])})\b")
-DOORS = ("sklearn.utils", "sklearn.base", "sklearn.model_selection")
+DOORS = ("sklearn.utils", "sklearn.base", "sklearn.model_selection", "sklearn.metrics._scorer")
 """Where scikit-learn checks what it is given. It refuses too; what lies deeper only fails."""
 
 

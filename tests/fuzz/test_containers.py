@@ -1,12 +1,11 @@
 """The same values in another container give the same bits; what holds no matrix is refused."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.containers import CONTAINERS, REFUSED
-from tests.fuzz.estimators import SUBJECTS, of_each_estimator, result
+from tests.fuzz.estimators import SUBJECTS, result
 from tests.fuzz.oracles import accepted, assert_same_bits, refused
 from tests.fuzz.problems import tame_problems
 
@@ -38,14 +37,3 @@ def test_what_holds_no_matrix_is_refused(name, subject, problem):
     expected = result(estimator, problem.queries)
     refused(result, estimator, REFUSED[name](problem.X))
     assert_same_bits(result(estimator, problem.queries), expected)
-
-
-@of_each_estimator
-@given(problem=tame_problems(["float16", "float32", "float64", "int32"]))
-def test_the_callers_rows_are_left_alone(subject, problem):
-    X, queries = problem.X.copy(), problem.queries.copy()
-    estimator = subject.made(problem)
-    accepted(estimator.fit, X, subject.labels_of(estimator, problem))
-    accepted(result, estimator, queries)
-    np.testing.assert_array_equal(X, problem.X)
-    np.testing.assert_array_equal(queries, problem.queries)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.fuzz.estimators import of_each_estimator, result
 from tests.fuzz.oracles import Refusal, accepted, attempt
 from tests.fuzz.parameters import parameters
-from tests.fuzz.problems import tame_problems, wild_problems
+from tests.fuzz.problems import TAME_DTYPES, tame_problems, wild_problems
 
 
 def assert_all_finite(estimator, X):
@@ -33,11 +33,13 @@ def test_scores_are_finite_or_refused(subject, data, problem):
 
 
 @of_each_estimator
-@given(problem=tame_problems(), seed=st.integers(0, 9))
-def test_ordinary_features_are_taken(subject, problem, seed):
+@given(problem=tame_problems([*TAME_DTYPES, "int32"]), seed=st.integers(0, 9))
+def test_ordinary_features_are_taken_and_left_alone(subject, problem, seed):
+    X, queries = problem.X.copy(), problem.queries.copy()
     estimator = subject.made(problem, subject.seed(seed))
-    labels = subject.labels_of(estimator, problem)
-    accepted(estimator.fit, problem.X, labels)
-    found = accepted(result, estimator, problem.queries)
-    assert len(found) == len(problem.queries)
+    accepted(estimator.fit, X, subject.labels_of(estimator, problem))
+    found = accepted(result, estimator, queries)
+    assert len(found) == len(queries)
     assert np.isfinite(found).all()
+    np.testing.assert_array_equal(X, problem.X)
+    np.testing.assert_array_equal(queries, problem.queries)
