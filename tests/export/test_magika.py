@@ -78,7 +78,7 @@ def test_bytes_are_scored_end_to_end(file_types, network, files, features, kind)
     seen, _, score, p_value, decision = found
     # The graph is optimised as a whole: features may round otherwise than the network's alone.
     np.testing.assert_allclose(seen, features, atol=1e-4)
-    np.testing.assert_allclose(score, detector.score_samples(seen), rtol=1e-5)
+    np.testing.assert_allclose(score, detector.score_samples(seen), rtol=1e-5, atol=1e-9)
     expected = conformal_p_values(detector.conformal_scores_, score)
     np.testing.assert_array_equal(p_value, expected)
     np.testing.assert_array_equal(decision == -1, p_value <= 0.05)
