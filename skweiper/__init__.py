@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import conformal as conformal
     from skweiper import datasets as datasets
     from skweiper import evaluation as evaluation
+    from skweiper import export as export
     from skweiper import head as head
     from skweiper import io as io
     from skweiper import metrics as metrics
@@ -43,6 +44,7 @@ __all__ = [
     "conformal",
     "datasets",
     "evaluation",
+    "export",
     "head",
     "io",
     "metrics",

@@ -2,7 +2,7 @@
 
 import warnings
 from numbers import Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ from skweiper._typing import FloatArray, IntArray
 from skweiper.conformal import conformal_p_values
 from skweiper.version import __version__
 
-__all__ = ["BaseDetector", "Estimator", "check_scores"]
+__all__ = ["BaseDetector", "Estimator", "as_fitted", "check_scores"]
 
 
 ACT_AT_ONCE = {"device", "engine", "verbose", "n_jobs"}
@@ -110,6 +110,22 @@ def _compatible_versions(version):
     """What versions that understand each other have in common: below 1.0, the minor version too."""
     major, _, rest = str(version).partition(".")
     return (major, rest.partition(".")[0]) if major == "0" else (major,)
+
+
+def as_fitted(estimator: Any) -> Any:
+    """A fitted estimator with the parameters of its fit, those changed since then put back.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Left as it is.
+
+    Returns
+    -------
+    Estimator
+        The estimator itself, or one that shares its state.
+    """
+    return estimator._as_fitted()
 
 
 class BaseDetector(OutlierMixin, Estimator):

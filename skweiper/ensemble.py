@@ -33,6 +33,7 @@ __all__ = [
     "clipped_z_scores",
     "default_detectors",
     "log_p_values",
+    "p_value_curve",
 ]
 
 LARGEST_Z = 10.0
@@ -77,12 +78,24 @@ def log_p_values(scores, standard):
     -------
     ndarray of shape (n_samples,), in (-inf, 0]
     """
+    held_out, p_values = p_value_curve(standard)
+    p_values = np.interp(scores, held_out, p_values)
+    beyond = np.minimum(0.0, (scores - held_out[0]) / standard.scale)
+    return np.log(p_values) + beyond
+
+
+def p_value_curve(standard):
+    """The held-out scores without ties, and the conformal p-value at each of them.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_different,), ascending
+    p_values : ndarray of shape (n_different,), in (0, 1)
+    """
     held_out, last_of_ties = np.unique(standard.scores[::-1], return_index=True)
     ranks = len(standard.scores) - last_of_ties
     ranks[0] = 1  # so that nothing jumps where the continuation begins
-    p_values = np.interp(scores, held_out, ranks / (len(standard.scores) + 1))
-    beyond = np.minimum(0.0, (scores - held_out[0]) / standard.scale)
-    return np.log(p_values) + beyond
+    return held_out, ranks / (len(standard.scores) + 1)
 
 
 COMBINATIONS = {"fisher": (log_p_values, np.sum), "mean": (clipped_z_scores, np.mean)}

@@ -17,7 +17,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
     {"ensemble", "monitoring", "_report"},
-    {"registry", "evaluation", "plotting", "model_selection"},
+    {"registry", "evaluation", "plotting", "model_selection", "export"},
     {"recommendation"},
     {"cli"},
     {"__init__", "__main__"},
@@ -38,6 +38,13 @@ IO_ROOMS = (  # within io
     {"opening"},
     {"features", "labels", "heads", "scores", "description"},
 )
+EXPORT_ROOMS = (  # within export
+    {"graph"},
+    {"arithmetic", "histograms", "logit_scores"},
+    {"weiper", "peers", "ensemble"},
+    {"detectors"},
+    {"model"},
+)
 CLI_ROOMS = (  # within cli
     {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters"},
     {"model_files", "outputs"},
@@ -51,6 +58,7 @@ CLI_ROOMS = (  # within cli
 OPTIONAL = {
     *("numba", "cupy", "matplotlib", "rich", "torch", "typer", "skops", "dask"),
     *("pyarrow", "h5py", "safetensors", "zarr"),
+    *("onnx", "onnxruntime"),
 }
 LEFT_OUT = {"__init__", "__main__", "version"}
 
@@ -110,6 +118,11 @@ def test_so_do_the_rooms_of_io():
     assert not list(storeys(PACKAGE / "io", floors, "skweiper.io."))
 
 
+def test_so_do_the_rooms_of_the_export():
+    floors = (*EXPORT_ROOMS, {"__init__"})
+    assert not list(storeys(PACKAGE / "export", floors, "skweiper.export."))
+
+
 def test_so_do_the_rooms_of_the_command_line():
     floors = (*CLI_ROOMS, {"__init__"})
     assert not list(storeys(PACKAGE / "cli", floors, "skweiper.cli."))
@@ -139,10 +152,12 @@ def test_the_plan_in_contributing_has_every_room():
     support = {room_of(p, PACKAGE / "_support") for p in (PACKAGE / "_support").rglob("*.py")}
     method = {room_of(path, PACKAGE / "_weiper") for path in (PACKAGE / "_weiper").rglob("*.py")}
     files = {room_of(path, PACKAGE / "io") for path in (PACKAGE / "io").rglob("*.py")}
+    graphs = {room_of(path, PACKAGE / "export") for path in (PACKAGE / "export").rglob("*.py")}
     commands = {room_of(path, PACKAGE / "cli") for path in (PACKAGE / "cli").rglob("*.py")}
-    assert planned_rooms() == (rooms | support | method | files | commands) - LEFT_OUT
+    within = support | method | files | graphs | commands
+    assert planned_rooms() == (rooms | within) - LEFT_OUT
 
 
-@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS, IO_ROOMS, CLI_ROOMS])
+@pytest.mark.parametrize("floors", [FLOORS, METHOD_ROOMS, IO_ROOMS, EXPORT_ROOMS, CLI_ROOMS])
 def test_no_room_is_on_two_floors(floors):
     assert sum(map(len, floors)) == len(set().union(*floors))

@@ -9,7 +9,7 @@ import pytest
 
 import skweiper
 
-PACKAGES = ("baselines", "cli", "datasets", "io", "model_selection", "plotting")
+PACKAGES = ("baselines", "cli", "datasets", "export", "io", "model_selection", "plotting")
 MODULES = (
     "base",
     "conformal",

@@ -94,3 +94,7 @@ def search(X: NDArray[np.float32], classifier: object) -> None:
     ablation(X, X, X, weight, bias, seeds=[0], studies={"bins": [{"n_bins": 50}]})
     data = load_clinc150()
     WeiPerDetector.from_classifier(classifier, method="energy").fit(data.train)
+
+
+def export(detector: WeiPerDetector) -> None:
+    skweiper.export.to_onnx(detector, alpha=0.05, opset=18)
