@@ -40,10 +40,11 @@ IO_ROOMS = (  # within io
 )
 CLI_ROOMS = (  # within cli
     {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters"},
-    {"model_files", "outputs"},
+    {"model_files", "outputs", "arrivals", "exclusive"},
     {"tables", "data", "detectors"},
     {"output"},
-    {"errors", "pictures", "reports", "scoring", "detector_options", "inspection"},
+    {"errors", "pictures", "reports", "scoring", "detector_options", "inspection", "watch_state"},
+    {"monitor_options", "watching"},
     {"commands"},
     {"app"},
     {"entry"},
