@@ -76,9 +76,10 @@ class WatchState:
 
     def save(self, folder: str) -> None:
         """Write the state, whole or not at all, in place of the former one."""
-        records = {"settings": self.settings, "files": self.files}
+        records = json.dumps({"settings": self.settings, "files": self.files})
+        arrays: dict[str, Any] = {RECORDS: np.asarray(records), **self.monitor.get_state()}
         with written_whole(os.path.join(folder, STATE_NAME)) as file:
-            np.savez(file, **{RECORDS: np.asarray(json.dumps(records))}, **self.monitor.get_state())
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, folder: str, detector: Any) -> Self:
