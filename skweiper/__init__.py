@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import cli as cli
     from skweiper import conformal as conformal
     from skweiper import datasets as datasets
+    from skweiper import distributed as distributed
     from skweiper import evaluation as evaluation
     from skweiper import head as head
     from skweiper import io as io
@@ -42,6 +43,7 @@ __all__ = [
     "cli",
     "conformal",
     "datasets",
+    "distributed",
     "evaluation",
     "head",
     "io",

@@ -17,7 +17,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
     {"ensemble", "monitoring", "_report"},
-    {"registry", "evaluation", "plotting", "model_selection"},
+    {"registry", "evaluation", "plotting", "model_selection", "distributed"},
     {"recommendation"},
     {"cli"},
     {"__init__", "__main__"},
