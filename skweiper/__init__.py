@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the names below
     from skweiper import cli as cli
     from skweiper import conformal as conformal
     from skweiper import datasets as datasets
+    from skweiper import distributed as distributed
     from skweiper import evaluation as evaluation
     from skweiper import export as export
     from skweiper import head as head
@@ -43,6 +44,7 @@ __all__ = [
     "cli",
     "conformal",
     "datasets",
+    "distributed",
     "evaluation",
     "export",
     "head",

@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 
+from skweiper._support.blocks import BlockMatrix, is_elsewhere, merged
 from skweiper._support.known_outliers import labelled_auroc, labels_as_array
 from skweiper._support.parameter_repr import estimator_repr
 from skweiper._support.parameters import Interval, validate_parameter_constraints
+from skweiper._support.quantile import quantile_of_blocks
 from skweiper._support.rows import FeatureRows, checked_rows
 from skweiper._support.validation import (
     as_host,
@@ -170,15 +172,15 @@ class BaseDetector(OutlierMixin, Estimator):
     def _fit_whole(self, X, y, *more):
         self._validate_params()
         X = check_feature_matrix(X, type(self).__name__)
-        mask = inlier_rows(X, y, are_classes=self._reads_classes)
+        rows, labels = _training_rows(X, y, are_classes=self._reads_classes)
         check_width_and_names(self, X, reset=True)
-        training_scores = self._fit(FeatureRows.where(X, mask), _labels_of(y, mask), *more)
-        if not np.isfinite(training_scores).all():
+        training_scores = self._fit(rows, labels, *more)
+        if merged(_count_not_finite, training_scores):
             raise ValueError(
                 "The scores of the training rows overflow. Rescale the features and the head "
                 "together, so that the logits are of moderate size."
             )
-        self.offset_ = float(np.quantile(training_scores, self.contamination))
+        self.offset_ = _quantile(training_scores, self.contamination)
         self._training_offset = self.offset_
         # Calibration scores of an earlier fit say nothing about this one.
         self.__dict__.pop("conformal_scores_", None)
@@ -391,6 +393,24 @@ def check_scores(scores: FloatArray) -> None:
             "exponentials overflow. Expected features of the scale that fit saw; remove the "
             "row, or rescale the features and the head together."
         )
+
+
+def _training_rows(X, y, *, are_classes):
+    """The rows of a checked feature matrix that take part, and their labels or None."""
+    if isinstance(X, BlockMatrix):
+        return X.rows, X.labels
+    mask = inlier_rows(X, y, are_classes=are_classes)
+    return FeatureRows.where(X, mask), _labels_of(y, mask)
+
+
+def _count_not_finite(scores):
+    return int(np.count_nonzero(~np.isfinite(scores)))
+
+
+def _quantile(scores, share):
+    """Quantile of the scores of training rows, wherever they lie."""
+    quantile = quantile_of_blocks if is_elsewhere(scores) else np.quantile
+    return float(quantile(scores, share))
 
 
 def _labels_of(y, mask):

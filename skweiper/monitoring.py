@@ -189,7 +189,7 @@ class StreamMonitor:
         Expected share in (0, 1) of in-distribution rows among the rows of the window that are
         counted as discoveries.
     jump : float, default=0.001
-        Of `ExchangeabilityMartingale`.
+        Share in [0, 1) of the martingale's wealth that is spread over all its bets before each row.
     random_state : int, default=0
         Seed of broken ties.
 
@@ -260,7 +260,33 @@ class StreamMonitor:
             `score` (higher = more in-distribution), `p_value` (conformal, small = OOD), `is_ood`
             (the decision of `predict`), `log10_wealth` after the row.
         """
-        scores = self.detector.score_samples(X)
+        return self.update_scores(self.detector.score_samples(X), index_of(X))
+
+    def update_scores(self, scores: ArrayLike, index: Any = None) -> pd.DataFrame:
+        """Take the next rows of the stream by the scores that this detector gave them.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples,)
+            Of `score_samples`, in the order in which the rows came.
+        index : Index of n_samples entries, default=None
+            What names the rows.
+
+        Returns
+        -------
+        DataFrame of n_samples rows
+            As `update` gives it.
+
+        Raises
+        ------
+        ValueError
+            Scores that are not finite or not one-dimensional, or an index of another length.
+        """
+        scores = finite_vector(scores, "scores", may_be_empty=True)
+        if index is not None and len(index) != len(scores):
+            raise ValueError(
+                f"index must name each of the {len(scores)} rows, got {len(index)} entries."
+            )
         rows = pd.DataFrame(
             {
                 "score": scores,
@@ -268,7 +294,7 @@ class StreamMonitor:
                 "is_ood": scores < self.detector.offset_,
                 "log10_wealth": self.martingale.update(scores),
             },
-            index=index_of(X),
+            index=index,
         )
         self._remember(rows)
         return rows

@@ -17,7 +17,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"base"},
     {"detector", "transformer", "shaping", "baselines"},
     {"ensemble", "monitoring", "_report"},
-    {"registry", "evaluation", "plotting", "model_selection", "export"},
+    {"registry", "evaluation", "plotting", "model_selection", "export", "distributed"},
     {"recommendation"},
     {"cli"},
     {"__init__", "__main__"},
@@ -47,10 +47,11 @@ EXPORT_ROOMS = (  # within export
 )
 CLI_ROOMS = (  # within cli
     {"arguments", "demonstration", "expanding", "fingerprints", "hyperparameters"},
-    {"model_files", "outputs"},
+    {"model_files", "outputs", "arrivals", "exclusive"},
     {"tables", "data", "detectors"},
     {"output"},
-    {"errors", "pictures", "reports", "scoring", "detector_options", "inspection"},
+    {"errors", "pictures", "reports", "scoring", "detector_options", "inspection", "watch_state"},
+    {"monitor_options", "watching"},
     {"commands"},
     {"app"},
     {"entry"},

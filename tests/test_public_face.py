@@ -14,6 +14,7 @@ MODULES = (
     "base",
     "conformal",
     "detector",
+    "distributed",
     "evaluation",
     "ensemble",
     "head",

@@ -1,9 +1,11 @@
 """Exact quantiles of many values, in memory or in bounded memory."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from skweiper._support.blocks import gathered, mapped, merged
 from skweiper._support.containers import as_host
 
 FLOAT_BITS = 32
@@ -180,3 +182,48 @@ def quantile_of(values, share):
     ranks = _ranks(position, len(values))
     ordered = np.partition(values, ranks)
     return _between(position, *(float(ordered[rank]) for rank in ranks))
+
+
+def quantile_of_blocks(values, share):
+    """Quantile of values that lie elsewhere, to the last bit that of `np.quantile`.
+
+    Two rounds find the quantile in single precision, a third one fetches the values that round to
+    it.
+
+    Parameters
+    ----------
+    values : BlockColumn of ndarray, float64, finite
+    share : float, in [0, 1]
+
+    Returns
+    -------
+    float
+    """
+    n_values = merged(len, values)
+    position = share * (n_values - 1)
+    ranks = _ranks(position, n_values)
+    search = RankSearch.of(ranks)
+    while not search.is_done:
+        search = search.narrowed(merged(search.counts, values))
+    ends = [_exact(values, *each) for each in zip(ranks, search.values, strict=True)]
+    return float(np.quantile(ends, position - np.floor(position)))
+
+
+def _exact(values, rank, rounded):
+    """The value of a rank, of which the one in single precision is known."""
+    n_below = merged(partial(_count_below, rounded), values)
+    near = np.sort(gathered(mapped(partial(_rounding_to, rounded), values)))
+    return near[rank - n_below]
+
+
+def _count_below(rounded, values):
+    return int(np.count_nonzero(_single(values) < rounded))
+
+
+def _rounding_to(rounded, values):
+    return values[_single(values) == rounded]
+
+
+def _single(values):
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

@@ -28,10 +28,14 @@ class FeatureRows:
     X : ndarray, memory map, DataFrame, `RowView` or device array, (n_samples, n_features)
     row_index : ndarray of shape (len(self),), int, or None
         Rows of X that take part; None means all.
+    numbers : ndarray of shape (n_samples,), int, or None
+        What the rows of X are called in messages, where X is a part of something; None: as they
+        are counted.
     """
 
     X: object
     row_index: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     @classmethod
     def where(cls, X, mask):
@@ -40,7 +44,8 @@ class FeatureRows:
 
     def take(self, rows):
         """Some of the rows, by their numbers among these."""
-        return FeatureRows(self.X, rows if self.row_index is None else self.row_index[rows])
+        chosen = rows if self.row_index is None else self.row_index[rows]
+        return FeatureRows(self.X, chosen, self.numbers)
 
     def __len__(self):
         return self.X.shape[0] if self.row_index is None else len(self.row_index)
@@ -95,7 +100,9 @@ class FeatureRows:
 
     def row_numbers(self, rows):
         """Rows of X behind a slice of the rows."""
-        return (range(len(self)) if self.row_index is None else self.row_index)[rows]
+        if self.numbers is None:
+            return (range(len(self)) if self.row_index is None else self.row_index)[rows]
+        return self.numbers[rows if self.row_index is None else self.row_index[rows]]
 
 
 def checked_rows(estimator, X):

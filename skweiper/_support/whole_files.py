@@ -1,8 +1,12 @@
 """Files that are written whole or not at all."""
 
 import os
+import re
 import secrets
 from contextlib import contextmanager, suppress
+
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+"""Names of files while they are written."""
 
 
 @contextmanager
@@ -44,6 +48,20 @@ def written_whole(path):
             raise type(error)(error.errno, error.strerror or str(error), os.fspath(path)) from error
         raise
     _synchronise_folder(folder)
+
+
+def remove_unfinished(folder):
+    """Remove what processes that were killed left of files that they were writing.
+
+    Parameters
+    ----------
+    folder : str or PathLike
+        Nobody else writes to it now.
+    """
+    for name in os.listdir(folder):
+        if UNFINISHED.fullmatch(name):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
 
 
 def _check_replaceable(path, target):

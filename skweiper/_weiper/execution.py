@@ -3,6 +3,7 @@
 import numpy as np
 
 from skweiper._support.rows import row_slices
+from skweiper._weiper.engines.select import engine_named
 
 CHUNK_ROWS = 512
 """Rows per chunk at most: enough for the matrix products, little enough to balance threads."""
@@ -29,6 +30,10 @@ class Execution:
         self.perturbation = perturbation
         self.first_engine = self._last_engine = engine
         self._kept_block = None
+
+    def __reduce__(self):
+        # Where it is loaded, an engine of the same name computes, and draws anew from the seed.
+        return execution_on, (self.perturbation, self.first_engine.name)
 
     @property
     def engine(self):
@@ -115,6 +120,21 @@ class Execution:
         except self.first_engine.device_errors:
             self.forget()
             raise
+
+
+def execution_on(perturbation, engine_name):
+    """A perturbation on an engine of this process.
+
+    Parameters
+    ----------
+    perturbation : Perturbation
+    engine_name : str
+
+    Returns
+    -------
+    Execution
+    """
+    return Execution(perturbation, engine_named(engine_name))
 
 
 class LastExecution:

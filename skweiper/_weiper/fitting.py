@@ -4,10 +4,12 @@ The detector, the hyperparameter search and whoever spreads rows over machines c
 """
 
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
+from skweiper._support.blocks import gathered, is_elsewhere, mapped, merged, split
 from skweiper._support.memory import rows_within
 from skweiper._support.validation import as_host
 from skweiper._weiper.passes import kept_of, over_chunks
@@ -35,7 +37,7 @@ def fit(rows, execution, rule, random_state, verbose=0):
 
     Parameters
     ----------
-    rows : FeatureRows
+    rows : FeatureRows, or BlockColumn of such
         In-distribution rows.
     execution : Execution
     rule : KLD or MeanScore
@@ -48,16 +50,39 @@ def fit(rows, execution, rule, random_state, verbose=0):
     Fitted
     """
     found, perturbation = NO_RANGES, execution.perturbation
+    verbose = 0 if is_elsewhere(rows) else verbose
     if rule.needs_ranges:
         found = learn_ranges(rows, execution, [rule.value_range], verbose)
     sampled = offset_sample(len(rows), execution, rule, random_state)
     request = rule.request(*found.ranges)
-    densities, kept = learn_densities(rows, execution, request, sampled, found.known, verbose)
+    measure = partial(
+        measured_rows, execution=execution, request=request, known=found.known, verbose=verbose
+    )
+    measured = mapped(measure, rows, split(rows, sampled))
+    densities = merged(attrgetter("sums"), measured).densities
     stretched = stretches(len(rows), perturbation, request, densities, found.extremes)
     warn_of_stretch(stretched)
     learnt = rule.learnt(perturbation, *found.ranges, *densities)
-    score_kept = partial(kept_of, learnt.scores, execution.engine)
-    return Fitted(learnt, np.concatenate(list(execution.map(score_kept, kept))))
+    score_kept = partial(scores_of_kept, rule=learnt, execution=execution)
+    return Fitted(learnt, gathered(mapped(score_kept, measured)))
+
+
+def scores_of_kept(measured, rule, execution):
+    """Scores of the rows whose measurements were kept.
+
+    Parameters
+    ----------
+    measured : MeasuredRows
+    rule : LearntKLD or LearntMeanScore
+    execution : Execution
+
+    Returns
+    -------
+    ndarray of shape (n_kept,)
+    """
+    score = partial(kept_of, rule.scores, execution.engine)
+    scores = list(execution.map(score, measured.kept))
+    return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
 
 def collect(rows, execution, request, keep, verbose=0):
@@ -100,39 +125,85 @@ def offset_sample(n_samples, execution, rule, random_state):
     return np.sort(random_state.choice(n_samples, n_sampled, replace=False))
 
 
-def learn_densities(rows, execution, request, sampled=(), known=None, verbose=0):
-    """Mean densities of all rows for each pair of bins requested, and what the sampled measure.
+class CountSums(NamedTuple):
+    """Sums of counts for each pair of bins; those of parts add up.
+
+    Attributes
+    ----------
+    feature, logit : list of MeanDensity
+    """
+
+    feature: list
+    logit: list
+
+    @classmethod
+    def of(cls, request, perturbation):
+        """Of no rows yet."""
+        n_features, n_logits = perturbation.head.n_features, perturbation.n_logits
+        return cls(
+            [MeanDensity(bins.n_bins, n_features) for bins in request.feature_bins],
+            [MeanDensity(bins.n_bins, n_logits) for bins in request.logit_bins],
+        )
+
+    def add(self, n_samples, count_sums):
+        """Add samples by the sums of their counts, of features first."""
+        for density, sums in zip(self.feature + self.logit, count_sums, strict=True):
+            density.add(n_samples, sums)
+
+    def merge(self, other):
+        """Of the rows of both."""
+        pairs = (zip(own, others, strict=True) for own, others in zip(self, other, strict=True))
+        return CountSums(*([own.merge(more) for own, more in pair] for pair in pairs))
+
+    @property
+    def densities(self):
+        """list of Densities, one for each pair of bins."""
+        pairs = zip(self.feature, self.logit, strict=True)
+        return [Densities(feature.density, logit.density) for feature, logit in pairs]
+
+
+class MeasuredRows(NamedTuple):
+    """What a pass over training rows gives.
+
+    Attributes
+    ----------
+    sums : CountSums
+        Of all rows.
+    kept : list of Measured
+        Of the sampled rows, in order.
+    """
+
+    sums: CountSums
+    kept: list
+
+
+def measured_rows(rows, sampled, execution, request, known=None, verbose=0):
+    """Sums of all rows' counts in the bins requested, and what the sampled rows measure.
 
     Parameters
     ----------
     rows : FeatureRows
+    sampled : ndarray of int, ascending
+        Rows whose measurements are wanted.
     execution : Execution
     request : Request
         As many feature bins as logit bins.
-    sampled : ndarray of int, ascending
-        Rows whose measurements are wanted.
     known : KnownLogits or None
     verbose : int
 
     Returns
     -------
-    densities : list of Densities
-    kept : list of Measured
-        Of the sampled rows, in order.
+    MeasuredRows
     """
-    perturbation = execution.perturbation
-    features = [MeanDensity(b.n_bins, perturbation.head.n_features) for b in request.feature_bins]
-    logits = [MeanDensity(b.n_bins, perturbation.n_logits) for b in request.logit_bins]
+    sums = CountSums.of(request, execution.perturbation)
     keep, kept = with_sums if len(sampled) else only_sums, []
-    for part, (measured, sums) in over_chunks(
+    for part, (measured, count_sums) in over_chunks(
         rows, execution, request, keep, known, verbose, "fit"
     ):
-        for density, count_sums in zip(features + logits, sums, strict=True):
-            density.add(part.stop - part.start, count_sums)
+        sums.add(part.stop - part.start, count_sums)
         if measured is not None:
             kept.append(sampled_of(measured, part, sampled, execution.first_engine))
-    pairs = zip(features, logits, strict=True)
-    return [Densities(f.density, v.density) for f, v in pairs], kept
+    return MeasuredRows(sums, kept)
 
 
 def only_sums(measured, engine):

@@ -38,7 +38,7 @@ def perturbed(rows, head, parameters, engine, random_state):
 
     Parameters
     ----------
-    rows : FeatureRows
+    rows : FeatureRows, or BlockColumn of such
         In-distribution rows.
     head : Head
     parameters : dict

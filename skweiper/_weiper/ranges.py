@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skweiper._support.blocks import is_elsewhere, merged
 from skweiper._support.progress import track
 from skweiper._support.quantile import RankSearch
 from skweiper._weiper.passes import KnownLogits, Pass, check_divisible, halves
@@ -38,6 +39,23 @@ class LearntRanges(NamedTuple):
     known: KnownLogits | None
 
 
+class DigitCounts(NamedTuple):
+    """Counts of a round of both searches; those of parts add up.
+
+    Attributes
+    ----------
+    features, logits : ndarray of shape (n_distinct, n_digits), int64
+        `features` is 0 where they are not counted.
+    """
+
+    features: object = 0
+    logits: object = 0
+
+    def merge(self, other):
+        """Of the values of both."""
+        return DigitCounts(self.features + other.features, self.logits + other.logits)
+
+
 NO_RANGES = LearntRanges([], None, None)
 """For a rule that has no bins."""
 
@@ -62,7 +80,9 @@ def learn_ranges(rows, execution, value_ranges=(PUBLISHED,), verbose=0):
     ValueError
         The perturbed logits overflow, or values are too far apart for bins in float32.
     """
-    extremes, known = training_extremes(rows, execution, verbose)
+    known = known_logits(rows, execution)
+    learn = partial(training_extremes, execution=execution, known=known, verbose=verbose)
+    extremes = merged(learn, rows)
     if not np.isfinite(extremes.logit.range.as_array()).all():
         raise ValueError(
             "The perturbed logits of X overflow float32. Rescale X and weight together, "
@@ -103,32 +123,47 @@ def check_far_below_overflow(ranges):
             )
 
 
-def training_extremes(rows, execution, verbose=0):
+def known_logits(rows, execution):
+    """Room for unperturbed logits, which a next pass over the same rows need not compute.
+
+    Parameters
+    ----------
+    rows : FeatureRows or BlockColumn of such
+    execution : Execution
+
+    Returns
+    -------
+    KnownLogits or None
+    """
+    perturbation = execution.perturbation
+    is_worth_it = perturbation.projection == "implicit" and execution.engine.keeps_logits
+    if is_elsewhere(rows) or not is_worth_it:
+        return None
+    return KnownLogits(len(rows), perturbation.head.n_classes, execution.plan().sums_bytes)
+
+
+def training_extremes(rows, execution, known=None, verbose=0):
     """Extremes of all features and of all perturbed logits.
 
     Parameters
     ----------
     rows : FeatureRows
     execution : Execution
+    known : KnownLogits or None
+        Filled, where there is room.
     verbose : int
 
     Returns
     -------
-    extremes : TrainingExtremes
-    known : KnownLogits or None
-        Unperturbed logits that a next pass over the same rows need not compute.
+    TrainingExtremes
     """
-    parts, known = execution.parts(len(rows), most=RANGE_ROWS), None
-    perturbation, engine = execution.perturbation, execution.engine
-    if perturbation.projection == "implicit" and engine.keeps_logits:
-        most_bytes = execution.plan().sums_bytes
-        known = KnownLogits(len(rows), perturbation.head.n_classes, most_bytes)
-    extremes = TrainingExtremes()
+    parts = execution.parts(len(rows), most=RANGE_ROWS)
+    engine, extremes = execution.engine, TrainingExtremes()
     for number, block in enumerate(execution.blocks()):
         work = partial(chunk_extremes, Pass(rows, engine, block, known), number == 0)
         done = track(execution.map(work, parts), len(parts), "ranges", verbose)
         extremes = reduce(TrainingExtremes.merge, done, extremes)
-    return extremes, known
+    return extremes
 
 
 def chunk_extremes(on, with_features, part):
@@ -194,7 +229,8 @@ def quantile_ranges(rows, execution, value_ranges, known=None, verbose=0):
         ranks = [inner_ranks(each, per_row * len(rows)) for each in value_ranges]
         searches.append(RankSearch.of(np.ravel(ranks).tolist(), digit_bits))
     while not searches[0].is_done:
-        counts = next_digits(rows, execution, searches, known, verbose)
+        kept = {"execution": execution, "known": known, "verbose": verbose}
+        counts = merged(partial(next_digits, searches=searches, **kept), rows)
         searches = [each.narrowed(total) for each, total in zip(searches, counts, strict=True)]
     ends = [np.reshape(each.values, (-1, 2)).tolist() for each in searches]
     return [Ranges(ValueRange(*one), ValueRange(*other)) for one, other in zip(*ends, strict=True)]
@@ -220,16 +256,15 @@ def next_digits(rows, execution, searches, known, verbose):
 
     Returns
     -------
-    list of ndarray
-        Counts of the features, and of the perturbed logits.
+    DigitCounts
     """
     parts, engine = execution.parts(len(rows), most=RANGE_ROWS), execution.engine
-    totals = [0, 0]
+    total = DigitCounts()
     for number, block in enumerate(execution.blocks()):
         work = partial(chunk_digits, Pass(rows, engine, block, known), number == 0, searches)
         for counts in track(execution.map(work, parts), len(parts), "ranges", verbose):
-            totals = [total + each for total, each in zip(totals, counts, strict=True)]
-    return totals
+            total = total.merge(counts)
+    return total
 
 
 def chunk_digits(on, with_features, searches, part):
@@ -246,7 +281,7 @@ def chunk_digits(on, with_features, searches, part):
 
     Returns
     -------
-    tuple of two ndarrays; 0 for features that are not counted
+    DigitCounts
     """
     engine, (of_features, of_logits) = on.engine, searches
     try:
@@ -255,8 +290,9 @@ def chunk_digits(on, with_features, searches, part):
             known = None if on.known is None else on.known.find(part)
             tiles = engine.logit_tiles(features, on.block, known)
             logits = sum(engine.digit_counts(tile, of_logits) for tile in tiles)
-            return engine.digit_counts(features, of_features) if with_features else 0, logits
+            counted = engine.digit_counts(features, of_features) if with_features else 0
+            return DigitCounts(counted, logits)
     except engine.out_of_memory:
         check_divisible(part)
     done = map(partial(chunk_digits, on, with_features, searches), halves(part))
-    return tuple(map(sum, zip(*done, strict=True)))
+    return reduce(DigitCounts.merge, done)

@@ -209,6 +209,12 @@ class MeanDensity:
         self.count_sums += count_sums
         return self
 
+    def merge(self, other):
+        """Of the samples of both."""
+        both = MeanDensity(len(self.count_sums), self.values_per_sample)
+        both.add(self.n_samples, self.count_sums)
+        return both.add(other.n_samples, other.count_sums)
+
     @property
     def density(self):
         """ndarray of shape (n_bins,), float64; sums to one less the share outside all bins."""

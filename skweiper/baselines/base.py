@@ -1,12 +1,17 @@
 """What the peer detectors share: the head, the classes, and passes over chunks of rows."""
 
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 
+from skweiper._support.blocks import mapped, merged
 from skweiper._support.memory import PEER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import StrOptions
 from skweiper._support.rows import row_slices
 from skweiper._support.threads import available_threads, map_in_order
 from skweiper.base import BaseDetector
+from skweiper.baselines.moments import overall_sums
 from skweiper.head import check_head
 
 BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
@@ -76,13 +81,14 @@ class PeerDetector(BaseDetector):
     """A detector whose score of a row depends on that row and on fitted state only.
 
     A subclass defines `_learn(rows, labels)`, `_score_features(features)` of a float64 chunk, and
-    `_n_relations` if a row needs more numbers than its features and classes.
+    `_n_relations` if a row needs more numbers than its features and classes. One that learns by
+    `mapped` and `merged` alone can be fitted on rows that lie elsewhere.
     """
 
     def _fit(self, rows, labels):
         with np.errstate(over="ignore", invalid="ignore"):
             self._learn(rows, labels)
-        return self._score(rows)
+        return mapped(self._score, rows)
 
     def _learn(self, rows, labels):
         """Methods without a training statistic learn nothing."""
@@ -124,6 +130,38 @@ class PeerDetector(BaseDetector):
     def _score(self, rows):
         return self._map_rows(rows, self._score_features)
 
+    def _overall_mean(self, rows):
+        """Mean features of all rows, wherever these lie."""
+        return merged(self._sums_of_rows, rows).means[0]
+
+    def _sums_of_rows(self, rows):
+        return overall_sums(self._chunks(rows, self._load), len(rows))
+
+    @property
+    def _load(self):
+        """What gives the features of a slice of rows."""
+        return load_chunk
+
+    def _sum_over_rows(self, rows, work):
+        """Sum of work(features) over some rows."""
+        values = self._map_rows(rows, work)
+        return ValueSum(values.sum(), len(values))
+
+
+class ValueSum(NamedTuple):
+    """Sum of a number of each row; those of parts add up."""
+
+    total: float
+    n_values: int
+
+    def merge(self, other):
+        """Of the rows of both."""
+        return ValueSum(self.total + other.total, self.n_values + other.n_values)
+
+    @property
+    def mean(self):
+        return self.total / self.n_values
+
 
 class HeadDetector(PeerDetector):
     """A peer detector with a classifier's final layer, `head_` after fit."""
@@ -148,10 +186,19 @@ class ClassDetector(HeadDetector):
     def _class_labels(self, rows, labels):
         """The class of each training row, ndarray of shape (n_samples,)."""
         if self.labels == "head":
-            return self._map_rows(rows, self._predicted_class)
+            return mapped(self._predicted_classes, rows)
         labels = required_labels(labels, type(self).__name__)
         check_no_inlier_labels(labels, self.head_.n_classes)
         return labels
+
+    def _classes_and_members(self, rows, labels):
+        """The classes of the training rows, and the place among them of each row's."""
+        labels = self._class_labels(rows, labels)
+        classes = merged(Distinct.of, labels).values
+        return classes, mapped(partial(np.searchsorted, classes), labels)
+
+    def _predicted_classes(self, rows):
+        return self._map_rows(rows, self._predicted_class)
 
     def _predicted_class(self, features):
         return self.head_.logits(features).argmax(axis=1)
@@ -162,11 +209,26 @@ class MembersDetector(ClassDetector):
 
     def _members(self, rows, labels):
         """Class of each row; with labels="y", -1 where the head predicts another."""
-        predicted = self._map_rows(rows, self._predicted_class)
+        predicted = mapped(self._predicted_classes, rows)
         if self.labels == "head":
             return predicted
         truth = self._class_labels(rows, labels)
         return correct_members(truth, predicted, self.head_.n_classes)
+
+
+class Distinct(NamedTuple):
+    """The values that occur, ndarray of shape (n_distinct,), ascending."""
+
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, values):
+        """Of an ndarray."""
+        return cls(np.unique(values))
+
+    def merge(self, other):
+        """Of both."""
+        return Distinct.of(np.concatenate([self.values, other.values]))
 
 
 def required_labels(labels, name):
@@ -193,8 +255,12 @@ def check_no_inlier_labels(labels, n_classes):
     ValueError
         All labels are 1, and there are several classes.
     """
-    if n_classes > 1 and all(label == 1 for label in labels):
+    if n_classes > 1 and not merged(_holds_another_than_one, labels):
         raise _single_class(1, n_classes, "pass labels='head'")
+
+
+def _holds_another_than_one(labels):
+    return int(not all(label == 1 for label in labels))
 
 
 def _single_class(label, n_classes, otherwise):
@@ -223,6 +289,15 @@ def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
     ValueError
         A label is no integer between 0 and n_classes - 1, or all are the same of several.
     """
+    numbers = mapped(partial(_class_numbers, n_classes=n_classes, otherwise=otherwise), labels)
+    if n_classes > 1:
+        found = merged(Distinct.of, numbers).values
+        if len(found) == 1:
+            raise _single_class(found[0], n_classes, otherwise)
+    return numbers
+
+
+def _class_numbers(labels, n_classes, otherwise):
     numbers = np.asarray(labels)
     if numbers.dtype.kind not in "fiub" or not np.all(
         (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < n_classes)
@@ -232,8 +307,6 @@ def check_class_numbers(labels, n_classes, otherwise="pass labels='head'"):
             f"as {np.unique(numbers)[[0, -1]].tolist()}. Encode the classes in the order of the "
             f"head's rows, or {otherwise}."
         )
-    if n_classes > 1 and np.all(numbers == numbers[0]):
-        raise _single_class(numbers[0], n_classes, otherwise)
     return numbers.astype(np.intp)
 
 
@@ -257,10 +330,19 @@ def correct_members(truth, predicted, n_classes):
     ValueError
         Labels that are no class numbers, or no row classified correctly.
     """
-    is_correct = check_class_numbers(truth, n_classes) == predicted
-    if not is_correct.any():
+    members = mapped(_correct_ones, check_class_numbers(truth, n_classes), predicted)
+    if not merged(_count_members, members):
         raise ValueError(
-            f"The head predicts another class than y for all {len(predicted)} rows, so no row is "
-            "left to learn from. Encode y in the order of weight's rows, or pass labels='head'."
+            f"The head predicts another class than y for all {merged(len, predicted)} rows, so no "
+            "row is left to learn from. Encode y in the order of weight's rows, or pass "
+            "labels='head'."
         )
-    return np.where(is_correct, predicted, -1)
+    return members
+
+
+def _correct_ones(truth, predicted):
+    return np.where(truth == predicted, predicted, -1)
+
+
+def _count_members(members):
+    return int(np.count_nonzero(members >= 0))

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skweiper.baselines.base import HeadDetector
-from skweiper.baselines.moments import overall_mean, squared_distances
+from skweiper.baselines.moments import squared_distances
 
 
 class FDBDDetector(HeadDetector):
@@ -55,7 +55,7 @@ class FDBDDetector(HeadDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        self.mean_ = overall_mean(self._chunks(rows), len(rows))
+        self.mean_ = self._overall_mean(rows)
 
     def _score_features(self, features):
         logits = self.head_.logits(features)

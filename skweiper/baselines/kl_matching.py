@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skweiper._support.blocks import merged
 from skweiper._support.row_products import row_products
 from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector
-from skweiper.baselines.moments import class_means
+from skweiper.baselines.moments import ClassSums
 from skweiper.scores import softmax
 
 
@@ -62,9 +63,12 @@ class KLMatchingDetector(ClassDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        self.classes_, members = np.unique(self._class_labels(rows, labels), return_inverse=True)
+        self.classes_, members = self._classes_and_members(rows, labels)
+        self.templates_ = merged(self._sums_of_classes, rows, members).means
+
+    def _sums_of_classes(self, rows, members):
         chunks = ((part, self._probabilities(features)) for part, features in self._chunks(rows))
-        self.templates_, _ = class_means(chunks, members, len(self.classes_))
+        return ClassSums.of(chunks, members, len(self.classes_))
 
     def _probabilities(self, features):
         return softmax(self.head_.logits(features))

@@ -1,15 +1,15 @@
 """MahalanobisDetector: distance to the nearest class mean, one covariance for all classes."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from skweiper._support.blocks import merged
 from skweiper._support.row_products import row_products
 from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, load_chunk, load_directions
 from skweiper.baselines.moments import (
+    ClassSums,
+    Scatter,
     check_spread,
-    class_means,
-    covariance_about,
     squared_distances,
     whitening,
 )
@@ -113,17 +113,20 @@ class MahalanobisDetector(ClassDetector):
         return load_directions if self.normalize else load_chunk
 
     def _learn(self, rows, labels):
-        self.classes_, members = np.unique(self._class_labels(rows, labels), return_inverse=True)
-        chunks = self._chunks(rows, self._load)
-        self.means_, _ = class_means(chunks, members, len(self.classes_))
-        chunks = self._chunks(rows, self._load)
-        covariance = covariance_about(
-            rows, chunks, lambda part: self.means_[members[part]], "their class means"
-        )
+        self.classes_, members = self._classes_and_members(rows, labels)
+        self.means_ = merged(self._sums_of_classes, rows, members).means
+        covariance = merged(self._scatter_in_classes, rows, members).covariance("their class means")
         check_spread(covariance, self.means_, len(rows))
         self.whitening_ = whitening(covariance)
         self.centre_ = self.means_.mean(axis=0)
         self.whitened_means_ = (self.means_ - self.centre_) @ self.whitening_
+
+    def _sums_of_classes(self, rows, members):
+        return ClassSums.of(self._chunks(rows, self._load), members, len(self.classes_))
+
+    def _scatter_in_classes(self, rows, members):
+        chunks = self._chunks(rows, self._load)
+        return Scatter.of(rows, chunks, lambda part: self.means_[members[part]])
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_features, self._load)

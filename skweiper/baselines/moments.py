@@ -1,4 +1,6 @@
-"""Means and covariances of rows that come in chunks."""
+"""Means and covariances of rows that come in chunks, by sums that merge."""
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
@@ -8,14 +10,55 @@ from skweiper._support.row_products import row_products
 from skweiper.baselines.dominance import Deviations, warn_of_dominant_rows
 
 
+class ClassSums(NamedTuple):
+    """Sums of the features of each class; those of parts add up.
+
+    Attributes
+    ----------
+    sums : ndarray of shape (n_classes, n_features)
+    counts : ndarray of shape (n_classes,), int
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, chunks, members, n_classes):
+        """Of some rows.
+
+        Parameters
+        ----------
+        chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+        members : ndarray of shape (n_samples,), int
+            Class of each row, from 0; negative for rows that belong to none.
+        n_classes : int
+        """
+        sums = 0.0
+        for part, features in chunks:
+            own = np.flatnonzero(members[part] >= 0)
+            places = (members[part][own], own)
+            indicator = csr_array((np.ones(len(own)), places), shape=(n_classes, len(features)))
+            sums = sums + indicator @ features
+        return cls(sums, np.bincount(members[members >= 0], minlength=n_classes))
+
+    def merge(self, other):
+        """Of the rows of both."""
+        return ClassSums(self.sums + other.sums, self.counts + other.counts)
+
+    @property
+    def means(self):
+        """ndarray of shape (n_classes, n_features); zero for classes without a row."""
+        return self.sums / np.maximum(self.counts, 1)[:, None]
+
+
 def class_means(chunks, members, n_classes):
-    """Mean features of each class.
+    """Mean features of each class, and its number of rows, of rows in this process.
 
     Parameters
     ----------
     chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
     members : ndarray of shape (n_samples,), int
-        Class of each row, from 0; negative for rows that belong to none.
+        As `ClassSums.of` takes them.
     n_classes : int
 
     Returns
@@ -24,14 +67,23 @@ def class_means(chunks, members, n_classes):
         Zero for classes without a row.
     counts : ndarray of shape (n_classes,), int
     """
-    sums = 0.0
-    for part, features in chunks:
-        own = np.flatnonzero(members[part] >= 0)
-        places = (members[part][own], own)
-        indicator = csr_array((np.ones(len(own)), places), shape=(n_classes, len(features)))
-        sums = sums + indicator @ features
-    counts = np.bincount(members[members >= 0], minlength=n_classes)
-    return sums / np.maximum(counts, 1)[:, None], counts
+    found = ClassSums.of(chunks, members, n_classes)
+    return found.means, found.counts
+
+
+def overall_sums(chunks, n_samples):
+    """Sums over all rows, as of a single class.
+
+    Parameters
+    ----------
+    chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+    n_samples : int
+
+    Returns
+    -------
+    ClassSums
+    """
+    return ClassSums.of(chunks, np.zeros(n_samples, dtype=np.intp), 1)
 
 
 def overall_mean(chunks, n_samples):
@@ -42,38 +94,83 @@ def overall_mean(chunks, n_samples):
     chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
     n_samples : int
     """
-    return class_means(chunks, np.zeros(n_samples, dtype=np.intp), 1)[0][0]
+    return overall_sums(chunks, n_samples).means[0]
+
+
+class Scatter(NamedTuple):
+    """Sum of the outer products of rows less their centres; those of parts add up.
+
+    Attributes
+    ----------
+    total : ndarray of shape (n_features, n_features)
+    n_samples : int
+    deviations : Deviations
+    """
+
+    total: np.ndarray
+    n_samples: int
+    deviations: Deviations
+
+    @classmethod
+    def of(cls, rows, chunks, centre_of):
+        """Of some rows.
+
+        Parameters
+        ----------
+        rows : FeatureRows
+        chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+            Of these rows.
+        centre_of : callable
+            From a slice of rows to their centres, broadcastable to the rows.
+        """
+        total, deviations = 0.0, Deviations()
+        for part, features in chunks:
+            centred = features - centre_of(part)
+            total = total + centred.T @ centred
+            deviations = deviations.merge(Deviations.of(centred, rows.row_numbers(part)))
+        return cls(total, len(rows), deviations)
+
+    def merge(self, other):
+        """Of the rows of both."""
+        n_samples = self.n_samples + other.n_samples
+        return Scatter(self.total + other.total, n_samples, self.deviations.merge(other.deviations))
+
+    def covariance(self, centre):
+        """Mean outer product (maximum likelihood covariance).
+
+        Parameters
+        ----------
+        centre : str
+            What the centres are, for the warning.
+
+        Returns
+        -------
+        ndarray of shape (n_features, n_features)
+
+        Warns
+        -----
+        UserWarning
+            Few rows carry most of the variance, see `Deviations.dominant`.
+        """
+        warn_of_dominant_rows(self.deviations, centre)
+        return self.total / self.n_samples
 
 
 def covariance_about(rows, chunks, centre_of, centre):
-    """Mean outer product of the rows less their centres (maximum likelihood covariance).
+    """Covariance of rows in this process about their centres; see `Scatter`.
 
     Parameters
     ----------
     rows : FeatureRows
     chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
-        Of these rows.
     centre_of : callable
-        From a slice of rows to their centres, broadcastable to the rows.
     centre : str
-        What the centres are, for the warning.
 
     Returns
     -------
     ndarray of shape (n_features, n_features)
-
-    Warns
-    -----
-    UserWarning
-        Few rows carry most of the variance, see `Deviations.dominant`.
     """
-    total, deviations = 0.0, Deviations()
-    for part, features in chunks:
-        centred = features - centre_of(part)
-        total = total + centred.T @ centred
-        deviations = deviations.merge(Deviations.of(centred, rows.row_numbers(part)))
-    warn_of_dominant_rows(deviations, centre)
-    return total / len(rows)
+    return Scatter.of(rows, chunks, centre_of).covariance(centre)
 
 
 def check_spread(covariance, means, n_samples):

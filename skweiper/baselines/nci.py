@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector
-from skweiper.baselines.moments import overall_mean
 
 
 class NCIDetector(HeadDetector):
@@ -66,7 +65,7 @@ class NCIDetector(HeadDetector):
         self.contamination = contamination
 
     def _learn(self, rows, labels):
-        self.mean_ = overall_mean(self._chunks(rows), len(rows))
+        self.mean_ = self._overall_mean(rows)
 
     def _score_features(self, features):
         predicted = self.head_.logits(features).argmax(axis=1)

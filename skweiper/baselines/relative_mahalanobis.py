@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skweiper._support.blocks import merged
 from skweiper._support.row_products import row_products
 from skweiper._typing import ClassSource
 from skweiper.baselines.mahalanobis import MahalanobisDetector
-from skweiper.baselines.moments import covariance_about, overall_mean, whitening
+from skweiper.baselines.moments import Scatter, whitening
 
 
 class RelativeMahalanobisDetector(MahalanobisDetector):
@@ -91,12 +92,13 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
 
     def _learn(self, rows, labels):
         super()._learn(rows, labels)
-        self.background_mean_ = overall_mean(self._chunks(rows, self._load), len(rows))
-        chunks = self._chunks(rows, self._load)
-        covariance = covariance_about(
-            rows, chunks, lambda part: self.background_mean_, "their mean"
-        )
+        self.background_mean_ = self._overall_mean(rows)
+        covariance = merged(self._background_scatter, rows).covariance("their mean")
         self.background_whitening_ = whitening(covariance)
+
+    def _background_scatter(self, rows):
+        chunks = self._chunks(rows, self._load)
+        return Scatter.of(rows, chunks, lambda part: self.background_mean_)
 
     def _score_features(self, features):
         centred = row_products(features - self.background_mean_, self.background_whitening_.T)

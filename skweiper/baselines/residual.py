@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from skweiper._support.blocks import merged
 from skweiper._support.parameters import Interval
 from skweiper._support.row_products import row_products
 from skweiper.baselines.base import LARGEST_VALUE, HeadDetector
-from skweiper.baselines.moments import covariance_about
+from skweiper.baselines.moments import Scatter
 
 
 class ResidualDetector(HeadDetector):
@@ -83,10 +84,13 @@ class ResidualDetector(HeadDetector):
     def _learn(self, rows, labels):
         self.origin_ = origin_of(self.head_)
         n_components = subspace_dimension(self.n_components, rows.n_features)
-        moment = covariance_about(rows, self._chunks(rows), lambda part: self.origin_, "the origin")
+        moment = merged(self._scatter_about_origin, rows).covariance("the origin")
         variances, directions = eigh(moment)
         check_residual(variances, n_components, len(rows))
         self.residual_basis_ = directions[:, : rows.n_features - n_components]
+
+    def _scatter_about_origin(self, rows):
+        return Scatter.of(rows, self._chunks(rows), lambda part: self.origin_)
 
     def _residual(self, features):
         residual = row_products(features - self.origin_, self.residual_basis_.T)

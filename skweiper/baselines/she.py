@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.preprocessing import normalize
 
+from skweiper._support.blocks import merged
 from skweiper._support.parameters import StrOptions
 from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, MembersDetector
-from skweiper.baselines.moments import class_means, overall_mean
+from skweiper.baselines.moments import ClassSums
 
 
 def inner_product(features, patterns):
@@ -100,9 +101,13 @@ class SHEDetector(MembersDetector):
 
     def _learn(self, rows, labels):
         members = self._members(rows, labels)
-        self.patterns_, counts = class_means(self._chunks(rows), members, self.head_.n_classes)
-        if not counts.all():
-            self.patterns_[counts == 0] = overall_mean(self._chunks(rows), len(rows))
+        found = merged(self._sums_of_classes, rows, members)
+        self.patterns_ = found.means
+        if not found.counts.all():
+            self.patterns_[found.counts == 0] = self._overall_mean(rows)
+
+    def _sums_of_classes(self, rows, members):
+        return ClassSums.of(self._chunks(rows), members, self.head_.n_classes)
 
     def _score_features(self, features):
         patterns = self.patterns_[self._predicted_class(features)]

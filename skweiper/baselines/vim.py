@@ -1,8 +1,10 @@
 """ViMDetector: energy less a virtual logit from the residual."""
 
-import numpy as np
+from functools import partial
+
 from numpy.typing import ArrayLike
 
+from skweiper._support.blocks import merged
 from skweiper.baselines.residual import ResidualDetector
 from skweiper.scores import energy, max_logit
 
@@ -70,9 +72,12 @@ class ViMDetector(ResidualDetector):
 
     def _learn(self, rows, labels):
         super()._learn(rows, labels)
-        residual = self._map_rows(rows, self._residual).mean()
-        largest = self._map_rows(rows, lambda features: max_logit(self.head_.logits(features)))
-        self.alpha_ = float(np.mean(largest) / residual) if residual > 0 else 0.0
+        residual = merged(partial(self._sum_over_rows, work=self._residual), rows).mean
+        largest = merged(partial(self._sum_over_rows, work=self._largest_logit), rows).mean
+        self.alpha_ = float(largest / residual) if residual > 0 else 0.0
+
+    def _largest_logit(self, features):
+        return max_logit(self.head_.logits(features))
 
     def _score_features(self, features):
         return energy(self.head_.logits(features)) - self.alpha_ * self._residual(features)

@@ -12,9 +12,11 @@ from skweiper.cli.commands.fit import fit
 from skweiper.cli.commands.info import info
 from skweiper.cli.commands.score import predict, score
 from skweiper.cli.commands.sweep import sweep
+from skweiper.cli.commands.watch import watch
 from skweiper.cli.detector_options import DetectorCommand, SweepCommand
 from skweiper.cli.errors import ReportingGroup
 from skweiper.cli.expanding import expanded
+from skweiper.cli.monitor_options import MonitorCommand
 from skweiper.version import __version__
 
 __all__ = ["app"]
@@ -28,13 +30,14 @@ COMMANDS = {
     evaluate: None,
     compare: None,
     sweep: SweepCommand,
+    watch: MonitorCommand,
     info: None,
 }
 """The functions, in the order in which help shows them, and what makes options for them."""
 
 EPILOG = (
     "Exit codes: 0 done, 1 bad input, 2 wrong usage, 3 more OOD rows than predict --fail-on-ood "
-    "allows, 130 interrupted."
+    "allows or an alarm of watch --fail-on-alarm, 130 interrupted."
 )
 
 app = typer.Typer(

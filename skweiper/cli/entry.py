@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        0 done, 1 bad input, 2 wrong usage, 3 more OOD rows than `predict --fail-on-ood` allows,
-        130 interrupted, 143 terminated.
+        0 done, 1 bad input, 2 wrong usage, 3 more OOD rows than `predict --fail-on-ood` allows or
+        an alarm of `watch --fail-on-alarm`, 130 interrupted, 143 terminated.
     """
     if threading.current_thread() is threading.main_thread():
         # A scheduler's signal unwinds the stack as Ctrl-C does: no file is left half written.

@@ -6,7 +6,16 @@ from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["is_watched", "percent", "plain", "print_json", "print_lines", "progress_bar", "tell"]
+__all__ = [
+    "is_watched",
+    "percent",
+    "plain",
+    "print_json",
+    "print_json_line",
+    "print_lines",
+    "progress_bar",
+    "tell",
+]
 
 WIDE = 200
 """Characters of a line where stdout is no terminal, whose lines may be as long as they are."""
@@ -36,7 +45,7 @@ def print_lines(*parts):
     """
     for part in parts:
         if isinstance(part, str):
-            print(part)
+            print(part, flush=True)
         else:
             _print_table(part)
 
@@ -74,6 +83,16 @@ def print_json(results):
     results : dict
     """
     print(json.dumps(plain(results), indent=2, allow_nan=False))
+
+
+def print_json_line(results):
+    """Print results as a JSON object on one line of stdout, at once, for those who read as it goes.
+
+    Parameters
+    ----------
+    results : dict
+    """
+    print(json.dumps(plain(results), allow_nan=False), flush=True)
 
 
 def plain(value):

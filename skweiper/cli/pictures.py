@@ -10,6 +10,7 @@ from skweiper.cli.outputs import check_output
 __all__ = [
     "check_picture",
     "draw_comparison",
+    "draw_monitor",
     "draw_scores",
     "draw_sweep",
     "picture_line",
@@ -133,3 +134,10 @@ def draw_sweep(plt, results, varied):
     for ax in axes.flat[len(plots) :]:
         ax.remove()
     return figure
+
+
+def draw_monitor(plt, monitor):
+    """What a `StreamMonitor` has seen: evidence of drift, and rates of OOD rows beside it."""
+    from skweiper.plotting import MonitorDisplay
+
+    return MonitorDisplay.from_monitor(monitor).figure_

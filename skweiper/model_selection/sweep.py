@@ -13,7 +13,7 @@ from skweiper._support.rows import FeatureRows, row_slices
 from skweiper._weiper.density import bins_over, smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Request
 from skweiper._weiper.engines.select import select_engine
-from skweiper._weiper.fitting import collect, learn_densities, offset_sample
+from skweiper._weiper.fitting import collect, measured_rows, offset_sample
 from skweiper._weiper.flips import perturbed
 from skweiper._weiper.ranges import learn_ranges
 from skweiper._weiper.statistics import Ranges
@@ -119,7 +119,8 @@ class FittedGroup:
             for space in Ranges._fields
         )
         bins = Request(feature_bins, logit_bins)
-        self.densities, _ = learn_densities(train, self.execution, bins, known=found.known)
+        measured = measured_rows(train, (), self.execution, bins, known=found.known)
+        self.densities = measured.sums.densities
         self.request = bins._replace(scores=self.request.scores)
         of_all = len(train), self.perturbation, bins, self.densities, found.extremes
         self.stretches = stretches(*of_all)

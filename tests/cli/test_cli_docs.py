@@ -75,13 +75,20 @@ def guide(clinc150, tmp_path, monkeypatch):
         table = pd.DataFrame(np.float32(X), columns=[f"f{i}" for i in range(256)])
         table.insert(0, "id", [f"{name}-{i}" for i in range(len(X))])
         table.to_parquet(f"{name}.parquet", index=False)
+    Path("incoming").mkdir()
+    shuffled = np.random.RandomState(0).permutation(clinc150.test)
+    last = np.random.RandomState(0).permutation(np.r_[shuffled[1600:2000], clinc150.test_oos[:100]])
+    days = {"monday": shuffled[:800], "tuesday": shuffled[800:1600], "wednesday": last}
+    for name, X in days.items():
+        table = pd.DataFrame(np.float32(X), columns=[f"f{i}" for i in range(256)])
+        table.to_parquet(f"incoming/{name}.parquet", index=False)
     head = {"fc.weight": clinc150.weight, "fc.bias": clinc150.bias}
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in head.items()}, "head.safetensors")
 
 
 def test_the_commands_print_what_the_guide_shows(guide):
     outputs = shown_outputs()
-    assert len(outputs) == 5
+    assert len(outputs) == 6
     for arguments, shown in outputs:
         ended = run(*arguments)
         assert ended.code == (3 if "--fail-on-ood" in arguments else 0), ended.err

@@ -78,6 +78,22 @@ def _cupy_engine(X):
     return CupyEngine(cupy.asarray(X).device.id if on_device else cupy.cuda.Device().id)
 
 
+def engine_named(name):
+    """The engine of a name that another process told; on a GPU, whichever this process has.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Engine
+    """
+    if name.startswith("cupy"):
+        return select_engine(device="cuda")
+    return select_engine(name)
+
+
 def select_engine(engine="auto", device="auto", X=None):
     """The engine that computes.
 
