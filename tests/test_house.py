@@ -23,6 +23,7 @@ FLOORS = (  # from the ground up; a room imports only from floors below its own
     {"__init__", "__main__"},
 )
 METHOD_ROOMS = (  # within _weiper
+    {"draws"},
     {"density", "statistics", "perturbation"},
     {"engines"},
     {"execution", "rules"},

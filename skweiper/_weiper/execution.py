@@ -59,7 +59,7 @@ class Execution:
         self.forget()
         if block is not None and (perturbation.projection == "implicit" or engine.xp is np):
             with engine.working():
-                other._kept_block = perturbation.lengthened(block, perturbation.nbytes)
+                other._kept_block = perturbation.lengthened(block)
         return other
 
     def holds_block(self):

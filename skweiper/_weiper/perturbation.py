@@ -1,25 +1,32 @@
 """Random perturbations of a head's class projections, drawn from a seed.
 
-A perturbation is described by a few numbers and rebuilt from its seed: the same seed gives the
-same draws on every machine, since `numpy.random.RandomState`'s stream is frozen. What the engines
-work with are blocks: some consecutive repeats of the perturbation, drawn.
+A perturbation is described by a few numbers and rebuilt from its seed. What the engines work with
+are blocks: some consecutive repeats of the perturbation, drawn.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import betaincinv
 
 from skweiper._support.memory import rows_within
 from skweiper._support.row_products import weights_together
 from skweiper._support.rows import row_slices
+from skweiper._support.threads import available_threads, map_in_order
+from skweiper._weiper.draws import (
+    PART_BYTES,
+    draw_directions,
+    draw_stratified_uniform,
+    repeat_stream,
+    sphere_marginal_quantile,
+)
 from skweiper.head import Head
 
 PROJECTIONS = ("implicit", "explicit", "random")
 FLOAT32_BYTES = 4
 LARGEST_SEED = np.iinfo(np.int32).max
 QUANTILE_BYTES = 2**18
-DRAW_BYTES = 3 * 8  # float64 normal draws, their squares, and the directions made of them
+LEAST_PER_THREAD = 2**17
+"""Coordinates of directions that are worth a thread."""
 
 
 @dataclass(frozen=True)
@@ -67,53 +74,6 @@ class ExplicitBlock:
     @property
     def n_classes(self):
         return self.weight.shape[1]
-
-
-def sphere_marginal_quantile(probability, n_features):
-    """Quantile function of one coordinate of a uniform point on the unit sphere of R^n_features.
-
-    (1 + t) / 2 follows Beta((n_features - 1) / 2, (n_features - 1) / 2).
-
-    Parameters
-    ----------
-    probability : ndarray, in [0, 1]
-    n_features : int
-        Dimension of the space. In one dimension the sphere is the two points -1 and 1.
-
-    Returns
-    -------
-    ndarray of the shape of `probability`, in [-1, 1]
-    """
-    if n_features == 1:
-        return np.where(probability < 0.5, -1.0, 1.0)
-    shape = (n_features - 1) / 2
-    return 2.0 * betaincinv(shape, shape, probability) - 1.0
-
-
-def draw_stratified_uniform(n_repeats, n_classes, random_state):
-    """Latin hypercube: in each column one uniform draw per stratum [i/r, (i+1)/r), shuffled.
-
-    Returns
-    -------
-    ndarray of shape (n_repeats, n_classes), in [0, 1)
-    """
-    strata = np.argsort(random_state.random_sample((n_repeats, n_classes)), axis=0)
-    uniform = random_state.random_sample((n_repeats, n_classes))
-    uniform += strata
-    uniform /= n_repeats
-    return uniform
-
-
-def draw_directions(n_directions, n_features, random_state):
-    """Uniform directions: normal draws divided by their length.
-
-    Returns
-    -------
-    ndarray of shape (n_directions, n_features), rows of unit length
-    """
-    directions = random_state.standard_normal((n_directions, n_features))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions
 
 
 @dataclass(frozen=True)
@@ -195,20 +155,19 @@ class Perturbation:
         ImplicitBlock or ExplicitBlock
         """
         if self.projection == "implicit":
-            yield self.lengthened(self._offsets_block(), budget)
+            yield self.lengthened(self._offsets_block())
             return
-        random_state = np.random.RandomState(self.seed)
         together = weights_together(self.head.n_classes)
         fitting = rows_within(budget, self.bytes_per_repeat, self.n_repeats)
         is_whole = fitting == self.n_repeats
         repeats = fitting if is_whole else max(1, fitting // together) * together
         for first in range(0, self.n_repeats, repeats):
-            n_repeats = min(repeats, self.n_repeats - first)
-            yield self.lengthened(self._directions_block(n_repeats, budget, random_state), budget)
+            numbers = range(first, min(first + repeats, self.n_repeats))
+            yield self.lengthened(self._directions_block(numbers))
 
     # What overflows is refused with the logits or the scores that it makes infinite.
     @np.errstate(over="ignore", invalid="ignore")
-    def lengthened(self, block, budget):
+    def lengthened(self, block):
         """A block of `directions()`, turned in place into the same repeats of this perturbation.
 
         The bits are those of the block drawn anew.
@@ -221,34 +180,52 @@ class Perturbation:
             weight = block.weight
             weight *= np.float32(self.delta)
             return block
-        matrix, lengths = self.head.matrix, self.delta * self.head.norms[:, None]
-        for repeat in block.weight:
-            for part in self._class_slices(budget):
-                repeat[part] = matrix[part] + lengths[part] * repeat[part]
+        self._for_each(self._add_head, block.weight)
         return ExplicitBlock(block.weight, self.head.bias.astype(np.float32))
 
-    def _class_slices(self, budget):
-        """Classes whose draws in double precision fit a quarter of the budget."""
-        n_bytes, n_classes = DRAW_BYTES * self.head.n_features, self.head.n_classes
-        return row_slices(n_classes, rows_within(budget // 4, n_bytes, n_classes))
+    @np.errstate(over="ignore", invalid="ignore")  # anew in each thread
+    def _add_head(self, repeat):
+        """Turn the directions of one repeat into its perturbed weights."""
+        matrix, lengths = self.head.matrix, self.delta * self.head.norms[:, None]
+        for part in self._class_slices():
+            repeat[part] = matrix[part] + lengths[part] * repeat[part]
+
+    def _class_slices(self):
+        """Classes whose directions in double precision are drawn together."""
+        n_bytes, n_classes = 8 * self.head.n_features, self.head.n_classes
+        return row_slices(n_classes, rows_within(PART_BYTES, n_bytes, n_classes))
+
+    def _for_each(self, work, repeats):
+        """Do something with every repeat, by threads where there is enough to do."""
+        n_coordinates = len(repeats) * self.head.n_classes * self.head.n_features
+        n_threads = min(available_threads(), 1 + n_coordinates // LEAST_PER_THREAD)
+        for _ in map_in_order(work, repeats, n_threads):
+            pass
 
     @np.errstate(over="ignore", invalid="ignore")
     def _offsets_block(self):
         head = self.head
         random_state = np.random.RandomState(self.seed)
         uniform = draw_stratified_uniform(self.n_repeats, head.n_classes, random_state)
+        quantile = sphere_marginal_quantile(head.n_features)
         norms, offsets = head.norms, np.empty(uniform.shape, np.float32)
         # Part by part, for no further double precision copies of the whole.
         together = rows_within(QUANTILE_BYTES, uniform.itemsize * head.n_classes, self.n_repeats)
         for part in row_slices(self.n_repeats, together):
-            offsets[part] = norms * sphere_marginal_quantile(uniform[part], head.n_features)
+            offsets[part] = norms * quantile(uniform[part])
         return replace(self.head_block(), offsets=offsets)
 
-    def _directions_block(self, n_repeats, budget, random_state):
+    def _directions_block(self, numbers):
+        """The directions of the repeats of these consecutive numbers."""
         head = self.head
-        weight = np.empty((n_repeats, head.n_classes, head.n_features), np.float32)
-        for repeat in weight:
-            for part in self._class_slices(budget):
-                n_directions = part.stop - part.start
-                repeat[part] = draw_directions(n_directions, head.n_features, random_state)
+        weight = np.empty((len(numbers), head.n_classes, head.n_features), np.float32)
+
+        def draw(number):
+            stream = repeat_stream(self.seed, number)
+            for part in self._class_slices():
+                weight[number - numbers.start, part] = draw_directions(
+                    part.stop - part.start, head.n_features, stream
+                )
+
+        self._for_each(draw, numbers)
         return ExplicitBlock(weight, np.zeros(head.n_classes, np.float32))

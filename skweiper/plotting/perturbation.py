@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.rows import checked_rows
-from skweiper._weiper.perturbation import draw_directions
+from skweiper._weiper.draws import draw_directions
 from skweiper.metrics import fpr_at_tpr
 from skweiper.plotting.axes import new_axes, weiper_inside
 
