@@ -18,25 +18,29 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from skweiper._weiper.engines.cupy_launches import MEASURES
+
 SHARED_DECLARATION = "extern __shared__ int histograms[];"
-LAUNCHERS = r"""
-extern "C" int launch_measure_implicit(int n_blocks, int n_threads, int shared_bytes,
-    const float* logits, const float* norms, const float* offsets, int n_repeats, int n_classes,
-    int lanes, int n_copies, float low, float scale, float high, int n_bins, int* counts,
-    double* msp_sums) {
-    return run_grid(n_blocks, n_threads, shared_bytes, [=] {
-        measure_implicit(logits, norms, offsets, n_repeats, n_classes, lanes, n_copies, low, scale,
-                         high, n_bins, counts, msp_sums); });
+BINS = "float low, float scale, float high, float last, float beyond, int n_bins, int* counts"
+SIZES = "int n_samples, int n_repeats, int n_classes, int lanes, int n_copies, int score"
+IMPLICIT = f"const float4* logits, const float* norms, const float4* offsets, {SIZES}, {BINS}"
+STORED = f"const float* values, const float* bias, {SIZES}, {BINS}"
+KERNELS = {
+    **{f"measure_implicit_{what}": f"{IMPLICIT}, double* sums" for what in MEASURES},
+    **{f"measure_stored_{what}": f"{STORED}, double* sums" for what in MEASURES},
+    "count_values": f"const float* values, int n_values, int n_copies, {BINS}",
 }
-extern "C" int launch_measure_stored(int n_blocks, int n_threads, int shared_bytes,
-    const float* values, const float* bias, int n_repeats, int n_classes, int lanes, int n_copies,
-    float low, float scale, float high, int n_bins, int* counts, double* msp_sums) {
-    return run_grid(n_blocks, n_threads, shared_bytes, [=] {
-        measure_stored(values, bias, n_repeats, n_classes, lanes, n_copies, low, scale, high,
-                       n_bins, counts, msp_sums); });
-}
-"""
+"""The kernels' parameters, by name."""
 C_TYPES = {"f": ctypes.c_float, "i": ctypes.c_int, "u": ctypes.c_void_p}
+
+
+def launcher(name, parameters):
+    """A function of the library that runs one kernel, in C++."""
+    arguments = ", ".join(parameter.split()[-1] for parameter in parameters.split(", "))
+    sizes = "int n_blocks, int n_threads, int shared_bytes"
+    return f"""extern "C" int launch_{name}({sizes}, {parameters}) {{
+        return run_grid(n_blocks, n_threads, shared_bytes, [=] {{ {name}({arguments}); }});
+    }}"""
 
 
 def compile_kernels(source, folder, compiler):
@@ -44,7 +48,8 @@ def compile_kernels(source, folder, compiler):
     assert source.count(SHARED_DECLARATION) == 1
     source = source.replace(SHARED_DECLARATION, "").replace('extern "C" __global__', "__global__")
     path, library = folder / "weiper.cpp", folder / "weiper.so"
-    path.write_text(f'#include "emulated_cuda.hpp"\n{source}\n{LAUNCHERS}')
+    launchers = "\n".join(launcher(*kernel) for kernel in KERNELS.items())
+    path.write_text(f'#include "emulated_cuda.hpp"\n{source}\n{launchers}')
     command = [compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC"]
     include = f"-I{Path(__file__).parent}"
     subprocess.run([*command, include, "-o", str(library), str(path)], check=True)
@@ -61,6 +66,14 @@ class CUDARuntimeError(RuntimeError):
 
 class CUDADriverError(RuntimeError):
     """Stands for cupy.cuda.driver.CUDADriverError."""
+
+
+class CUBLASError(RuntimeError):
+    """Stands for cupy.cuda.cublas.CUBLASError."""
+
+    def __init__(self, status):
+        super().__init__(f"CUBLAS status {status}")
+        self.status = status
 
 
 class Pool:
@@ -303,6 +316,7 @@ def emulated_cupy(library, free_bytes=2**30):
         get_current_stream=Stream,
         alloc_pinned_memory=lambda n_bytes: bytearray(2 * n_bytes),  # rounded up, like CuPy's
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        cublas=SimpleNamespace(CUBLASError=CUBLASError),
         driver=SimpleNamespace(CUDADriverError=CUDADriverError),
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,

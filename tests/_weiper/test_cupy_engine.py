@@ -370,7 +370,7 @@ def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch
 
 def test_tiles_are_halved_where_the_device_is_full(cupy, monkeypatch):
     weight, X = make_data(2000)
-    detector = make_detector(weight, method="energy", n_repeats=200, device="cuda")
+    detector = make_detector(weight, method="gen", n_repeats=200, device="cuda")
     expected = detector.fit(X).score_samples(X)
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     tile_rows, measured = [], ArrayEngine._tile
