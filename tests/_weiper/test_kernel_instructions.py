@@ -1,4 +1,4 @@
-"""How many instructions the compiled kernels take per perturbed logit, read from the machine code."""
+"""How many instructions the compiled kernels take per perturbed logit, read from the code."""
 
 import shutil
 import struct
