@@ -5,9 +5,12 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <vector>
+
+#define EMULATED
 
 struct Index {
     int x;
@@ -20,6 +23,10 @@ static int histograms[12 * 1024];
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
+
+struct float4 {
+    float x, y, z, w;
+};
 
 struct Barrier {
     int arrived = 0, generation = 0;
@@ -62,17 +69,30 @@ static T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
     return other;
 }
 
-static int atomicAdd(int* address, int value) {
-    const int before = *address;
-    *address += value;
-    return before;
+// Shared memory is addressed in bytes, from its beginning.
+typedef unsigned SharedAddress;
+static SharedAddress shared_address(const int* cell) { return 4u * (unsigned)(cell - histograms); }
+static void increment(SharedAddress address) {
+    if (address % 4 || address >= sizeof(histograms)) abort();
+    ++histograms[address / 4];
 }
 
+static float power_of_two(float exponent) { return std::exp2(exponent); }
+static int __float_as_int(float value) {
+    int bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+// Toward zero; `rest` is what the sum in double precision leaves out, exactly.
+static float __fadd_rz(float a, float b) {
+    const double sum = (double)a + b, share = sum - a, rest = (a - (sum - share)) + (b - share);
+    const float rounded = (float)sum;
+    const bool beyond = rounded == sum ? rest * sum < 0.0 : std::fabs(rounded) > std::fabs(sum);
+    return beyond ? std::nextafter(rounded, 0.0f) : rounded;
+}
 static float __fmul_rn(float a, float b) { return a * b; }
 static float __fadd_rn(float a, float b) { return a + b; }
 static float __fsub_rn(float a, float b) { return a - b; }
-// A macro: the C library keeps a function of this name.
-#define __expf(value) std::exp((float)(value))
 
 static void run_thread() {
     thread_body();

@@ -2,7 +2,9 @@
 
 Like CuPy, and unlike NumPy, arrays refuse to mix with NumPy's or to be converted silently, and
 reductions give arrays. Kernels run as they are written, compiled for the CPU against
-`emulated_cuda.hpp`. Timing, races between streams and rounding of a real device are not emulated.
+`emulated_cuda.hpp`. Everything is computed at once, but each stream remembers which memory its work
+has touched since it was last waited for: memory that is freed meanwhile to the arena of another
+stream is a hazard. Timing and rounding of a real device are not emulated.
 """
 
 import ctypes
@@ -18,25 +20,29 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from skweiper._weiper.engines.cupy_launches import MEASURES
+
 SHARED_DECLARATION = "extern __shared__ int histograms[];"
-LAUNCHERS = r"""
-extern "C" int launch_measure_implicit(int n_blocks, int n_threads, int shared_bytes,
-    const float* logits, const float* norms, const float* offsets, int n_repeats, int n_classes,
-    int lanes, int n_copies, float low, float scale, float high, int n_bins, int* counts,
-    double* msp_sums) {
-    return run_grid(n_blocks, n_threads, shared_bytes, [=] {
-        measure_implicit(logits, norms, offsets, n_repeats, n_classes, lanes, n_copies, low, scale,
-                         high, n_bins, counts, msp_sums); });
+BINS = "float low, float scale, float high, float last, float beyond, int n_bins, int* counts"
+SIZES = "int n_samples, int n_repeats, int n_classes, int lanes, int n_copies, int score"
+IMPLICIT = f"const float4* logits, const float* norms, const float4* offsets, {SIZES}, {BINS}"
+STORED = f"const float* values, const float* bias, {SIZES}, {BINS}"
+KERNELS = {
+    **{f"measure_implicit_{what}": f"{IMPLICIT}, double* sums" for what in MEASURES},
+    **{f"measure_stored_{what}": f"{STORED}, double* sums" for what in MEASURES},
+    "count_values": f"const float* values, int n_values, int n_copies, {BINS}",
 }
-extern "C" int launch_measure_stored(int n_blocks, int n_threads, int shared_bytes,
-    const float* values, const float* bias, int n_repeats, int n_classes, int lanes, int n_copies,
-    float low, float scale, float high, int n_bins, int* counts, double* msp_sums) {
-    return run_grid(n_blocks, n_threads, shared_bytes, [=] {
-        measure_stored(values, bias, n_repeats, n_classes, lanes, n_copies, low, scale, high,
-                       n_bins, counts, msp_sums); });
-}
-"""
+"""The kernels' parameters, by name."""
 C_TYPES = {"f": ctypes.c_float, "i": ctypes.c_int, "u": ctypes.c_void_p}
+
+
+def launcher(name, parameters):
+    """A function of the library that runs one kernel, in C++."""
+    arguments = ", ".join(parameter.split()[-1] for parameter in parameters.split(", "))
+    sizes = "int n_blocks, int n_threads, int shared_bytes"
+    return f"""extern "C" int launch_{name}({sizes}, {parameters}) {{
+        return run_grid(n_blocks, n_threads, shared_bytes, [=] {{ {name}({arguments}); }});
+    }}"""
 
 
 def compile_kernels(source, folder, compiler):
@@ -44,7 +50,8 @@ def compile_kernels(source, folder, compiler):
     assert source.count(SHARED_DECLARATION) == 1
     source = source.replace(SHARED_DECLARATION, "").replace('extern "C" __global__', "__global__")
     path, library = folder / "weiper.cpp", folder / "weiper.so"
-    path.write_text(f'#include "emulated_cuda.hpp"\n{source}\n{LAUNCHERS}')
+    launchers = "\n".join(launcher(*kernel) for kernel in KERNELS.items())
+    path.write_text(f'#include "emulated_cuda.hpp"\n{source}\n{launchers}')
     command = [compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC"]
     include = f"-I{Path(__file__).parent}"
     subprocess.run([*command, include, "-o", str(library), str(path)], check=True)
@@ -63,12 +70,70 @@ class CUDADriverError(RuntimeError):
     """Stands for cupy.cuda.driver.CUDADriverError."""
 
 
+class CUBLASError(RuntimeError):
+    """Stands for cupy.cuda.cublas.CUBLASError."""
+
+    def __init__(self, status):
+        super().__init__(f"CUBLAS status {status}")
+        self.status = status
+
+
+class Allocation:
+    """Memory of one array: the stream that it came from, and those with work on it."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.pending = set()
+
+    def pending_elsewhere(self):
+        """Streams with work on it, but for its own; the default stream and others are in order."""
+        others = self.pending - {self.stream, NULL_STREAM}
+        return [] if self.stream is NULL_STREAM else list(others)
+
+
+class Stream:
+    """A queue of work: which memory it has touched since it was last waited for."""
+
+    def __init__(self, non_blocking=False):
+        self.touched = set()
+
+    def __enter__(self):
+        STREAMS.entered = [*getattr(STREAMS, "entered", ()), self]
+        return self
+
+    def __exit__(self, *exception):
+        STREAMS.entered = STREAMS.entered[:-1]
+
+    def queue(self, allocation):
+        allocation.pending.add(self)
+        self.touched.add(allocation)
+
+    def synchronize(self):
+        while self.touched:
+            self.touched.pop().pending.discard(self)
+
+    def record(self, event=None):
+        event = event or Event()
+        event.record(self)
+        return event
+
+
+NULL_STREAM, STREAMS = Stream(), threading.local()
+
+
+def current_stream():
+    """The stream that the calling thread has entered last, or the default one."""
+    entered = getattr(STREAMS, "entered", ())
+    return entered[-1] if entered else NULL_STREAM
+
+
 class Pool:
     """Counts the bytes of living arrays, keeps what they leave, refuses what exceeds its limit."""
 
     def __init__(self):
         self.used, self.total, self.limit = 0, 0, 0
         self.lock = threading.RLock()
+        self.living, self.hazards = {}, []
 
     def take(self, values):
         with self.lock:
@@ -76,11 +141,22 @@ class Pool:
                 raise OutOfMemoryError(f"{values.nbytes} bytes beyond the limit of {self.limit}")
             self.used += values.nbytes
             self.total = max(self.total, self.used)
-        weakref.finalize(values, self.give, values.nbytes)
+            self.living.setdefault(id(values), Allocation(current_stream()))
+        weakref.finalize(values, self.give, id(values), values.nbytes)
 
-    def give(self, n_bytes):
+    def give(self, key, n_bytes):
         with self.lock:
             self.used -= n_bytes
+            if key in self.living:  # an array may have been wrapped twice
+                self.hazards += self.living.pop(key).pending_elsewhere()
+
+    def touch(self, values):
+        """Note that the current stream works on an array's memory."""
+        while values.base is not None:
+            values = values.base
+        allocation = self.living.get(id(values))
+        if allocation is not None:
+            current_stream().queue(allocation)
 
     def used_bytes(self):
         return self.used
@@ -141,6 +217,7 @@ class ndarray(NDArrayOperatorsMixin):
         return wrapped(self.values[index(key)])
 
     def __setitem__(self, key, value):
+        POOL.touch(self.values)
         self.values[index(key)] = unwrapped(value)
 
     def __getattr__(self, name):
@@ -170,18 +247,23 @@ class ndarray(NDArrayOperatorsMixin):
         return asarray, (self.values.copy(),)
 
     def get(self):
+        POOL.touch(self.values)
+        current_stream().synchronize()
         return self.values.copy()
 
     def set(self, values, stream=None):
         assert type(values) is np.ndarray and self.values.flags.c_contiguous
         assert (values.dtype, values.shape) == (self.dtype, self.shape)
+        POOL.touch(self.values)
         self.values[...] = values
 
 
 def wrapped(result):
     """The result of a NumPy function as CuPy would give it."""
     if isinstance(result, np.ndarray | np.generic):
-        return ndarray(np.asarray(result))
+        array = ndarray(np.asarray(result))
+        POOL.touch(array.values)
+        return array
     return tuple(map(wrapped, result)) if isinstance(result, tuple | list) else result
 
 
@@ -191,7 +273,10 @@ def unwrapped(value):
         raise TypeError(f"Unsupported type {type(value)}")
     if isinstance(value, tuple | list):
         return tuple(map(unwrapped, value))
-    return value.values if isinstance(value, ndarray) else value
+    if isinstance(value, ndarray):
+        POOL.touch(value.values)
+        return value.values
+    return value
 
 
 def index(key):
@@ -230,23 +315,11 @@ class Device(nullcontext):
 
 class Event:
     def record(self, stream=None):
+        self.stream = stream or current_stream()
         self.time = perf_counter()
 
     def synchronize(self):
-        pass
-
-
-class Stream(nullcontext):
-    def __init__(self, non_blocking=False):
-        super().__init__(self)
-
-    def synchronize(self):
-        pass
-
-    def record(self, event=None):
-        event = event or Event()
-        event.record()
-        return event
+        self.stream.synchronize()
 
 
 class RawModule:
@@ -269,6 +342,7 @@ class RawModule:
 
 def c_value(argument):
     if isinstance(argument, ndarray):
+        POOL.touch(argument.values)
         return ctypes.c_void_p(argument.values.ctypes.data)
     return C_TYPES[argument.dtype.kind](argument.item())
 
@@ -300,9 +374,11 @@ def emulated_cupy(library, free_bytes=2**30):
         Stream=Stream,
         Event=Event,
         get_elapsed_time=elapsed,
-        get_current_stream=Stream,
+        get_current_stream=current_stream,
         alloc_pinned_memory=lambda n_bytes: bytearray(2 * n_bytes),  # rounded up, like CuPy's
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        cublas=SimpleNamespace(CUBLASError=CUBLASError),
+        nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
         driver=SimpleNamespace(CUDADriverError=CUDADriverError),
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,

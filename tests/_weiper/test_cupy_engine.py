@@ -344,6 +344,73 @@ def test_repeats_in_blocks_score_as_whole_ones(cupy, monkeypatch):
     np.testing.assert_allclose(detector.score_samples(X), whole, rtol=1e-3)
 
 
+def test_memory_is_not_handed_on_while_a_stream_works_on_it(cupy, monkeypatch):
+    """Several chunks, each a sum over several blocks that are drawn again."""
+    weight, X = make_data(60)
+    detector = make_detector(weight, projection="explicit", n_repeats=200, device="cuda")
+    whole = detector.fit(X).score_samples(X)
+    nbytes = detector.perturbation_.nbytes
+    detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
+    monkeypatch.setattr(CupyEngine, "free_bytes", lambda self: nbytes)
+    monkeypatch.setattr(memory, "LARGEST_DEVICE_CHUNK", 40_000)
+    hazards = getattr(cupy.get_default_memory_pool(), "hazards", [])
+    hazards.clear()
+    np.testing.assert_allclose(detector.score_samples(X), whole, rtol=1e-3)
+    detector.fit(X)
+    assert not hazards
+
+
+def test_the_emulated_streams_notice_memory_that_is_handed_on(cupy, request):
+    if request.node.callspec.params["cupy"] != "emulated":
+        pytest.skip("a device does not tell")
+    hazards = cupy.get_default_memory_pool().hazards
+    first, second = cupy.cuda.Stream(), cupy.cuda.Stream()
+    for is_waited_for in (True, False):
+        hazards.clear()
+        with first:
+            total = cupy.zeros(100)
+        with second:
+            total += 1
+        if is_waited_for:
+            second.synchronize()
+        del total
+        assert hazards == ([] if is_waited_for else [second])
+    hazards.clear()
+
+
+def test_after_an_error_nothing_is_queued_any_more(cupy):
+    engine = CupyEngine()
+    with pytest.raises(ZeroDivisionError), engine.working():
+        array = cupy.zeros(100)
+        array += 1
+        stream = cupy.cuda.get_current_stream()
+        array / (1 // 0)
+    assert stream.done if hasattr(stream, "done") else not stream.touched
+
+
+@pytest.mark.parametrize("status", [3, 13])
+def test_a_failure_of_cublas_is_one_of_memory_or_of_the_device(cupy, status, monkeypatch):
+    weight, X = make_data()
+    detector = make_detector(weight, method="energy", device="cuda", delta=1.0).fit(X)
+    expected, n_rows = detector.score_samples(X), []
+    multiply, failure = cupy.matmul, cupy.cuda.cublas.CUBLASError(status)
+
+    def matmul(left, right):
+        n_rows.append(len(left))
+        if len(left) > 7:
+            raise failure
+        return multiply(left, right)
+
+    monkeypatch.setattr(cupy, "matmul", matmul)
+    if status == 3:  # CUBLAS_STATUS_ALLOC_FAILED: half as many rows may do
+        np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-5)
+        assert max(n_rows) == 24 and min(n_rows) <= 7
+    else:
+        with pytest.raises(type(failure)):
+            detector.score_samples(X)
+        assert n_rows == [24]
+
+
 def test_a_perturbation_drawn_in_parts_is_one_block_on_the_device(cupy):
     weight, X = make_data()
     detector = make_detector(weight, projection="explicit", n_repeats=1000, device="cuda")
@@ -370,7 +437,7 @@ def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch
 
 def test_tiles_are_halved_where_the_device_is_full(cupy, monkeypatch):
     weight, X = make_data(2000)
-    detector = make_detector(weight, method="energy", n_repeats=200, device="cuda")
+    detector = make_detector(weight, method="gen", n_repeats=200, device="cuda")
     expected = detector.fit(X).score_samples(X)
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation
     tile_rows, measured = [], ArrayEngine._tile
@@ -598,6 +665,35 @@ def test_cupy_without_a_device_names_the_extras(cupy, monkeypatch):
     monkeypatch.setattr(cupy, "is_available", lambda: False)
     weight, X = make_data()
     with pytest.raises(RuntimeError, match=r"NVIDIA GPU.*gpu-cuda12.*gpu-cuda13"):
+        make_detector(weight, device="cuda").fit(X)
+
+
+class WithoutCublas:
+    """CuPy's package of libraries, where the one that it loads when asked for is missing."""
+
+    def __init__(self, cuda):
+        self.cuda = cuda
+
+    def __getattr__(self, name):
+        if name == "cublas":
+            raise ImportError("libcublas.so.12: cannot open shared object file")
+        return getattr(self.cuda, name)
+
+
+def test_cupy_without_a_compiler_names_the_extra(cupy, monkeypatch):
+    def missing():
+        raise RuntimeError("CuPy failed to load libnvrtc.so.12")
+
+    monkeypatch.setattr(cupy.cuda.nvrtc, "getVersion", missing)
+    weight, X = make_data()
+    with pytest.raises(ImportError, match=r"libnvrtc.*\[ctk\].*gpu-cuda12"):
+        make_detector(weight, device="cuda").fit(X)
+
+
+def test_cupy_without_cublas_names_the_extra(cupy, monkeypatch):
+    monkeypatch.setattr(cupy, "cuda", WithoutCublas(cupy.cuda))
+    weight, X = make_data()
+    with pytest.raises(ImportError, match=r"libcublas.*\[ctk\].*gpu-cuda12"):
         make_detector(weight, device="cuda").fit(X)
 
 

@@ -17,7 +17,15 @@ from skweiper._support.memory import LARGEST_DEVICE_TILE, N_STREAMS, device_shar
 from skweiper._support.validation import is_device_array
 from skweiper._weiper.density import Bins, smooth, window_means
 from skweiper._weiper.engines.arrays import ArrayEngine, for_each_tile
-from skweiper._weiper.engines.cupy import histogram_copies, lanes_per_repeat
+from skweiper._weiper.engines.cupy_launches import (
+    SHARED_BYTES,
+    cells_bytes,
+    fits_shared_memory,
+    histogram_copies,
+    kernel_names,
+    lanes_per_repeat,
+    n_vectors,
+)
 from skweiper._weiper.engines.numpy import NumpyEngine
 from skweiper._weiper.engines.select import select_engine
 from skweiper._weiper.perturbation import Perturbation
@@ -84,12 +92,15 @@ def test_a_row_that_does_not_fit_is_an_error():
 def test_lanes_leave_at_most_a_quarter_idle(n_classes):
     lanes = lanes_per_repeat(n_classes)
     assert lanes in (1, 2, 4, 8, 16, 32)
-    assert n_classes >= 0.75 * lanes * -(-n_classes // lanes)
+    assert n_vectors(n_classes) >= 0.75 * lanes * -(-n_vectors(n_classes) // lanes)
 
 
-@pytest.mark.parametrize("n_bins", [2, 100, 5000, 10_000])
-def test_histogram_copies_fit_shared_memory(n_bins):
-    assert 4 * n_bins * histogram_copies(n_bins) <= 40 * 1024
+@pytest.mark.parametrize("n_samples", [1, 4])
+@pytest.mark.parametrize("n_bins", [2, 100, 2500])
+def test_histogram_copies_fit_shared_memory(n_bins, n_samples):
+    assert fits_shared_memory(n_bins, n_samples)
+    n_copies = histogram_copies(n_bins, n_samples)
+    assert n_copies >= 1 and n_copies * cells_bytes(n_bins, n_samples) <= SHARED_BYTES
 
 
 @pytest.mark.parametrize("window", [1, 2, 4, 15, 40])
@@ -182,7 +193,7 @@ def nvcc_ptx(source, architecture, folder):
         pytest.skip("needs nvcc")
     paths = folder / "weiper.cu", folder / "weiper.ptx"
     paths[0].write_bytes(source)
-    options = [f"-arch=sm_{architecture}", "--std=c++17", "-Werror", "all-warnings"]
+    options = [f"-arch=sm_{architecture}", "--std=c++17", "-ftz=true", "-Werror", "all-warnings"]
     subprocess.run([nvcc, "-ptx", *options, "-o", str(paths[1]), str(paths[0])], check=True)
     return paths[1].read_text()
 
@@ -203,8 +214,8 @@ def nvrtc_ptx(source, architecture, folder):
         pytest.skip("needs NVRTC (pip install nvidia-cuda-nvrtc)")
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"weiper.cu", 0, None, None)
-    options = [b"--std=c++17", b"--gpu-architecture=compute_%d" % architecture]
-    failed = nvrtc.nvrtcCompileProgram(program, 2, (ctypes.c_char_p * 2)(*options))
+    options = [b"--std=c++17", b"-ftz=true", b"--gpu-architecture=compute_%d" % architecture]
+    failed = nvrtc.nvrtcCompileProgram(program, 3, (ctypes.c_char_p * 3)(*options))
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
@@ -220,7 +231,7 @@ def nvrtc_ptx(source, architecture, folder):
 def test_kernels_compile(compiled, architecture, tmp_path):
     source = files("skweiper._weiper.engines").joinpath("weiper.cu").read_bytes()
     ptx = compiled(source, architecture, tmp_path)
-    for kernel in ("measure_implicit", "measure_stored"):
+    for kernel in kernel_names():
         assert f".entry {kernel}(" in ptx
     # The engine's compiler may contract neither of the two roundings of a bin's position.
-    assert "sub.rn.f32" in ptx and "mul.rn.f32" in ptx
+    assert "sub.rn.ftz.f32" in ptx and "mul.rn.ftz.f32" in ptx

@@ -101,6 +101,10 @@ class ArrayEngine(Engine):
         """An array of this engine as a NumPy array."""
         return as_host(array)
 
+    def matmul(self, left, right):
+        """The product of two matrices."""
+        return self.xp.matmul(left, right)
+
     def histogram(self, values, bins):
         """Histogram of each row, ndarray of shape (n_samples, bins.n_bins), int32."""
         counts = self.xp.zeros((values.shape[0], bins.n_bins), np.int32)
@@ -121,7 +125,7 @@ class ArrayEngine(Engine):
     def _unperturbed_logits(self, features, block):
         if block.weight is None:
             return features
-        return self.xp.matmul(features, block.weight.T) + block.bias
+        return self.matmul(features, block.weight.T) + block.bias
 
     def logit_extremes(self, features, block, unperturbed=None):
         """Smallest and largest perturbed logit of each sample: two arrays of shape (n_samples,)."""
@@ -210,4 +214,4 @@ class ArrayEngine(Engine):
         """Explicit perturbed logits less their bias, (n_samples, n_repeats, n_classes)."""
         directions = block.weight.reshape(-1, block.weight.shape[2])
         shape = (features.shape[0], block.n_repeats, block.n_classes)
-        return self.xp.matmul(features, directions.T).reshape(shape)
+        return self.matmul(features, directions.T).reshape(shape)

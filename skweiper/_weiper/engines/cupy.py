@@ -26,56 +26,31 @@ from skweiper._support.rows import row_slices
 from skweiper._support.tasks import Workers
 from skweiper._support.threads import LONGEST_WAIT, map_on
 from skweiper._support.validation import check_finite
-from skweiper._weiper.engines.arrays import FLOAT32_BYTES, ArrayEngine
+from skweiper._weiper.engines.arrays import ArrayEngine
 from skweiper._weiper.engines.contract import Measured, Plan
+from skweiper._weiper.engines.cupy_launches import (
+    EMPTY,
+    SAMPLES_TOGETHER,
+    SCORE_NUMBERS,
+    THREADS,
+    VECTOR,
+    bins_arguments,
+    cells_bytes,
+    fits_shared_memory,
+    histogram_copies,
+    is_known,
+    kernel_names,
+    lanes_per_repeat,
+    launches_of,
+    n_vectors,
+)
 from skweiper._weiper.perturbation import ExplicitBlock, ImplicitBlock
 
-THREADS = 256
-WARPS = THREADS // 32
-SHARED_BYTES = 40 * 2**10
-"""Histograms of one thread block; every CUDA device grants 48 KiB, some of it used otherwise."""
 PIECE_BYTES = 8 * 2**20
 """Page-locked memory per piece of an upload; larger ones copy no faster."""
+CUBLAS_ALLOCATION_FAILED = 3
 N_STAGERS = 4
 """Threads that fill page-locked memory: one core copies slower than the bus."""
-
-
-class BinsArguments:
-    """Bins as the kernels take them; `None` stands for no histogram."""
-
-    def __init__(self, bins):
-        low, scale, high = (0, 0, 0) if bins is None else (bins.low, bins.scale, bins.high)
-        self.n_bins = 0 if bins is None else bins.n_bins
-        self.arguments = (*map(np.float32, (low, scale, high)), np.int32(self.n_bins))
-
-
-def fits_shared_memory(n_bins):
-    """Whether a histogram of `n_bins` fits a thread block's shared memory."""
-    return FLOAT32_BYTES * n_bins <= SHARED_BYTES
-
-
-def histogram_copies(n_bins):
-    """Private histograms per thread block: one per warp, or as many as shared memory holds."""
-    return rows_within(SHARED_BYTES, FLOAT32_BYTES * n_bins, WARPS)
-
-
-def lanes_per_repeat(n_classes):
-    """Lanes of a warp that share one repeat: as many as leave at most a quarter of them idle.
-
-    Parameters
-    ----------
-    n_classes : int
-
-    Returns
-    -------
-    int
-        A power of two, at most 32.
-    """
-    for lanes in (32, 16, 8, 4, 2):
-        steps = -(-n_classes // lanes)
-        if n_classes >= 0.75 * lanes * steps:
-            return lanes
-    return 1
 
 
 @cache
@@ -86,7 +61,7 @@ def kernels(device_id):
     source = files("skweiper._weiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
     module = cupy.RawModule(code=source, options=("--std=c++17",))
     with cupy.cuda.Device(device_id):
-        return {name: module.get_function(name) for name in ("measure_implicit", "measure_stored")}
+        return {name: module.get_function(name) for name in kernel_names()}
 
 
 @cache
@@ -137,6 +112,10 @@ def device_dtype(dtype):
     return np.dtype(np.float64) if is_longer else dtype.newbyteorder("=")
 
 
+class CublasOutOfMemoryError(MemoryError):
+    """cuBLAS found no room for its workspace, which CuPy reports as any other failure of it."""
+
+
 class CupyEngine(ArrayEngine):
     """The methods of `NumpyEngine`, on CuPy arrays of one device.
 
@@ -156,8 +135,10 @@ class CupyEngine(ArrayEngine):
         self.device_errors = (
             cupy.cuda.runtime.CUDARuntimeError,
             cupy.cuda.driver.CUDADriverError,
+            cupy.cuda.cublas.CUBLASError,
         )
-        super().__init__(cupy, lambda: self.shares.tile, cupy.cuda.memory.OutOfMemoryError)
+        out_of_memory = (cupy.cuda.memory.OutOfMemoryError, CublasOutOfMemoryError)
+        super().__init__(cupy, lambda: self.shares.tile, out_of_memory)
         # Once: cuBLAS rounds differently for another number of rows, and free memory varies.
         self.shares = device_shares(self.free_bytes())
         # What the caller computed on a stream of their own must be there before ours read it.
@@ -200,7 +181,10 @@ class CupyEngine(ArrayEngine):
 
     @contextmanager
     def working(self):
-        """Compute on an idle stream, with results complete at the end."""
+        """Compute on an idle stream, with results complete at the end.
+
+        After an error, too: what is queued still writes to memory that is handed on otherwise.
+        """
         streams = idle_streams(self.device_id)
         try:
             stream = streams.get(timeout=LONGEST_WAIT)
@@ -208,10 +192,21 @@ class CupyEngine(ArrayEngine):
             stream = new_stream(self.device_id)
         try:
             with self.xp.cuda.Device(self.device_id), stream:
-                yield
-                stream.synchronize()
+                try:
+                    yield
+                finally:
+                    stream.synchronize()
         finally:
             streams.put(stream)
+
+    def matmul(self, left, right):
+        """The product of two matrices; a full device is an error of memory here, too."""
+        try:
+            return self.xp.matmul(left, right)
+        except self.xp.cuda.cublas.CUBLASError as error:
+            if error.status != CUBLAS_ALLOCATION_FAILED:
+                raise
+            raise CublasOutOfMemoryError(str(error)) from error
 
     def prepare(self, block):
         """A drawn block on the device, complete."""
@@ -301,11 +296,15 @@ class CupyEngine(ArrayEngine):
 
     def histogram(self, values, bins):
         """Histogram of each row, cupy.ndarray of shape (n_samples, bins.n_bins), int32."""
-        if not fits_shared_memory(bins.n_bins):
+        if not fits_shared_memory(bins.n_bins, 1):
             return super().histogram(values, bins)
-        counts = self.xp.empty((values.shape[0], bins.n_bins), np.int32)
-        # Each value as a repeat of one class: then consecutive lanes read consecutive values.
-        self._measure_stored(values[:, :, None], None, bins, counts, None)
+        values = self.xp.ascontiguousarray(values, dtype=np.float32)
+        n_samples, n_values = values.shape
+        counts = self.xp.empty((n_samples, bins.n_bins), np.int32)
+        copies = histogram_copies(bins.n_bins, 1)
+        sizes = map(np.int32, (n_values, copies))
+        arguments = (values, *sizes, *bins_arguments(bins), counts)
+        self._run("count_values", n_samples, arguments, copies * cells_bytes(bins.n_bins, 1))
         return counts
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
@@ -317,8 +316,8 @@ class CupyEngine(ArrayEngine):
         if not all(fits_shared_memory(bins.n_bins) for bins in logit_bins):
             return super().measure(features, block, logit_bins, scores, unperturbed, so_far)
         counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
-        launches = _launches(counts, score_sums, logit_bins, scores)
-        others = [i for i, score in enumerate(scores) if not _in_kernel(score)]
+        launches = launches_of(counts, score_sums, logit_bins, scores)
+        others = [i for i, score in enumerate(scores) if not is_known(score)]
         unperturbed = unperturbed or self.unperturbed(features, block)
         if isinstance(block, ImplicitBlock):
             self._launch_implicit(unperturbed, block, launches)
@@ -329,9 +328,21 @@ class CupyEngine(ArrayEngine):
         return Measured([], counts, score_sums if so_far is None else score_sums + so_far)
 
     def _launch_implicit(self, unperturbed, block, launches):
-        logits, norms = self.xp.ascontiguousarray(unperturbed.logits), unperturbed.norms
-        for bins, counts, msp_sums in launches:
-            self._measure_implicit(logits, norms, block.offsets, bins, counts, msp_sums)
+        logits = self._whole_vectors(unperturbed.logits, EMPTY)
+        offsets = self._whole_vectors(block.offsets, 0)
+        for launch in launches:
+            self._measure(
+                "implicit", (logits, unperturbed.norms, offsets), block.offsets.shape, launch
+            )
+
+    def _whole_vectors(self, rows, filling):
+        """Contiguous rows, filled up to whole vectors."""
+        n_rows, width = rows.shape
+        if width % VECTOR == 0:
+            return self.xp.ascontiguousarray(rows)
+        padded = self.xp.full((n_rows, VECTOR * n_vectors(width)), filling, np.float32)
+        padded[:, :width] = rows
+        return padded
 
     def _measure_tiles(self, inputs, launches, scores, score_sums, others):
         """What needs the perturbed logits in memory, tile by tile."""
@@ -343,10 +354,8 @@ class CupyEngine(ArrayEngine):
             tile = (
                 self._products(features[part], block) if is_explicit else self._tile(*inputs, part)
             )
-            for bins, counts, msp_sums in launches:
-                sums = None if msp_sums is None else msp_sums[part]
-                rows = None if counts is None else counts[part]
-                self._measure_stored(tile, block.bias, bins, rows, sums)
+            for launch in launches:
+                self._measure("stored", (tile, block.bias), tile.shape[1:], launch.of_rows(part))
             if others and is_explicit:
                 tile += block.bias
             for i in others:
@@ -354,48 +363,22 @@ class CupyEngine(ArrayEngine):
 
         self._for_each_tile(features.shape[0], block.n_repeats * block.n_classes, work)
 
-    def _measure_implicit(self, logits, norms, offsets, bins, counts, msp_sums):
-        self._launch(
-            "measure_implicit", (logits, norms, offsets), offsets.shape, bins, counts, msp_sums
-        )
-
-    def _measure_stored(self, values, bias, bins, counts, msp_sums):
-        self._launch("measure_stored", (values, bias), values.shape[1:], bins, counts, msp_sums)
-
-    def _launch(self, kernel, arrays, shape, bins, counts, msp_sums):
-        """One thread block per sample; a None among the arrays is a null pointer."""
+    def _measure(self, kind, arrays, shape, launch):
+        """Run the implicit or a stored kernel on perturbed logits of (n_repeats, n_classes)."""
         n_repeats, n_classes = shape
-        as_arguments = BinsArguments(bins)
-        copies = histogram_copies(as_arguments.n_bins)
-        integers = (n_repeats, n_classes, lanes_per_repeat(n_classes), copies)
+        n_samples, n_bins = arrays[0].shape[0], 0 if launch.bins is None else launch.bins.n_bins
+        together = SAMPLES_TOGETHER if kind == "implicit" else 1
+        lanes, copies = lanes_per_repeat(n_classes), histogram_copies(n_bins, together)
+        number = SCORE_NUMBERS.get(launch.score, 0)
         arguments = (
-            *map(_pointer, arrays),
-            *map(np.int32, integers),
-            *as_arguments.arguments,
-            _pointer(counts),
-            _pointer(msp_sums),
+            *arrays,
+            *map(np.int32, (n_samples, n_repeats, n_classes, lanes, copies, number)),
+            *bins_arguments(launch.bins),
+            *(np.uintp(0) if array is None else array for array in (launch.counts, launch.sums)),
         )
-        shared = FLOAT32_BYTES * copies * as_arguments.n_bins
-        n_samples = arrays[0].shape[0]
-        kernels(self.device_id)[kernel]((n_samples,), (THREADS,), arguments, shared_mem=shared)
+        shared = copies * cells_bytes(n_bins, together) if n_bins else 0
+        n_blocks = -(-n_samples // together)
+        self._run(f"measure_{kind}_{launch.measure}", n_blocks, arguments, shared)
 
-
-def _pointer(array):
-    return np.uintp(0) if array is None else array
-
-
-def _in_kernel(score):
-    return isinstance(score, str) and score == "msp"
-
-
-def _launches(counts, score_sums, logit_bins, scores):
-    """What each kernel launch measures: (bins, counts, msp sums), each possibly None.
-
-    The maximum softmax probability rides along with the first histogram.
-    """
-    sums = [total for total, score in zip(score_sums, scores, strict=True) if _in_kernel(score)]
-    histograms = list(zip(logit_bins, counts, strict=True))
-    n_launches = max(len(sums), len(histograms))
-    histograms += [(None, None)] * (n_launches - len(histograms))
-    sums += [None] * (n_launches - len(sums))
-    return [(*histogram, total) for histogram, total in zip(histograms, sums, strict=True)]
+    def _run(self, kernel, n_blocks, arguments, shared_bytes):
+        kernels(self.device_id)[kernel]((n_blocks,), (THREADS,), arguments, shared_mem=shared_bytes)

@@ -74,6 +74,7 @@ def _cupy_engine(X):
 
     if not cupy.is_available():
         raise RuntimeError(f"device='cuda' needs an NVIDIA GPU, and CuPy finds none. {GPU_REMEDY}")
+    _check_libraries(cupy)
     on_device = is_device_array(X)
     return CupyEngine(cupy.asarray(X).device.id if on_device else cupy.cuda.Device().id)
 
@@ -92,6 +93,24 @@ def engine_named(name):
     if name.startswith("cupy"):
         return select_engine(device="cuda")
     return select_engine(name)
+
+
+def _check_libraries(cupy):
+    """Refuse a CuPy that finds no compiler of kernels or no cuBLAS, before a call needs them.
+
+    Raises
+    ------
+    ImportError
+    """
+    try:
+        cupy.cuda.nvrtc.getVersion()
+        cupy.cuda.cublas  # noqa: B018 - CuPy loads it when it is first asked for
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(
+            "device='cuda' needs NVRTC and cuBLAS, which CuPy does not find: "
+            f"{type(error).__name__}: {error}. The plain packages cupy-cuda12x and cupy-cuda13x "
+            f"come without them; their extra [ctk] brings them. {GPU_REMEDY}"
+        ) from error
 
 
 def select_engine(engine="auto", device="auto", X=None):
