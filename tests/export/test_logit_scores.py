@@ -28,14 +28,14 @@ def score_of(method, dtype, n_classes):
 
 @pytest.mark.parametrize("opset", [16, 18, 21])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_score_is_that_of_the_library(method, shape, opset):
     logits = np.random.RandomState(0).normal(scale=4, size=shape)
     found = evaluated(score_of(method, np.float64, shape[-1]), logits, opset)
     np.testing.assert_allclose(found, scores.logit_score(method)(logits), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS)
 def test_so_it_is_in_single_precision(method):
     logits = np.random.RandomState(0).normal(scale=2, size=(50, 12)).astype(np.float32)
     found = evaluated(score_of(method, np.float32, 12), logits)
@@ -43,7 +43,7 @@ def test_so_it_is_in_single_precision(method):
     np.testing.assert_allclose(found, scores.logit_score(method)(logits), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS)
 def test_large_logits_do_not_overflow(method):
     logits = np.array([[900.0, -900.0, 0.0], [5e4, 5e4, 5e4]])
     found = evaluated(score_of(method, np.float64, 3), logits)

@@ -49,7 +49,7 @@ def perturbed_logits(detector, X):
     return logits.reshape(len(X), -1)
 
 
-@pytest.mark.parametrize("method", [*METHODS, *PARTIALS], ids=str)
+@pytest.mark.parametrize("method", [*METHODS, *PARTIALS])
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_mean_scores_agree(clinc150, queries, projection, method):
     detector = fitted(clinc150, projection=projection, method=method)
