@@ -45,7 +45,7 @@ def fitted(detector, data):
     return detector.set_params(**head).fit(data.train[::3], data.train_label[::3])
 
 
-@pytest.mark.parametrize("detector", DETECTORS, ids=repr)
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: type(detector).__name__)
 def test_peers_agree(clinc150, queries, detector):
     detector = fitted(detector, clinc150)
     found = run(to_onnx(detector), queries)["score"]
