@@ -308,6 +308,7 @@ class Device(nullcontext):
         super().__init__(self)
         self.id = int(device)
         self.compute_capability = "00"
+        self.attributes = {"ClockRate": 1_000_000, "MultiProcessorCount": 1}
 
     def synchronize(self):
         pass

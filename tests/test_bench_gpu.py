@@ -50,7 +50,7 @@ def test_tables_are_measured_and_saved(bench, cupy, tmp_path, capsys):
         assert min(figures) > 0 and np.isfinite(figures).all()
         per_second = row["n_samples"] * 10 * row["n_classes"] / (1e-3 * row["score_ms"])
         assert row["giga_logits_per_s"] == pytest.approx(1e-9 * per_second)
-    assert len(saved["ceilings"]) == 4
+    assert len(saved["ceilings"]) == 5
     assert len(saved["features on the host"]) == 2
     markdown = (tmp_path / "gpu.md").read_text()
     assert all(f"## {title}" in markdown for title in ("ceilings", "detectors", "targets"))

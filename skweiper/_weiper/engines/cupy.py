@@ -46,10 +46,12 @@ from skweiper._weiper.engines.cupy_launches import (
 )
 from skweiper._weiper.perturbation import ExplicitBlock, ImplicitBlock
 
-PIECE_BYTES = 8 * 2**20
-"""Page-locked memory per piece of an upload; larger ones copy no faster."""
+PIECE_BYTES = 32 * 2**20
+"""Page-locked memory per piece of an upload."""
 CUBLAS_ALLOCATION_FAILED = 3
-N_STAGERS = 4
+PRODUCT_ROWS = 128
+"""Rows of a tile of cuBLAS's kernels: fewer leave a part of it idle."""
+N_STAGERS = 8
 """Threads that fill page-locked memory: one core copies slower than the bus."""
 
 
@@ -198,6 +200,11 @@ class CupyEngine(ArrayEngine):
                     stream.synchronize()
         finally:
             streams.put(stream)
+
+    def _tile_rows(self, n_rows, values_per_row):
+        """Whole tiles of cuBLAS's kernels, where there are several."""
+        rows = super()._tile_rows(n_rows, values_per_row)
+        return rows if rows == n_rows else max(rows % PRODUCT_ROWS, rows - rows % PRODUCT_ROWS)
 
     def matmul(self, left, right):
         """The product of two matrices; a full device is an error of memory here, too."""
