@@ -7,10 +7,16 @@ and networks of 32 and 128 features are added. Every detector is fitted once per
 on four fifths of the training rows; the ensembles are then put together from its scores by the
 functions that `EnsembleDetector` calls. The members are chosen by the mean AUROC and by the worst
 regret (to the best single detector of a problem) on half of the problems, and reported on the
-other half. Prints and saves ensemble.json and ensemble.md.
+other half. The default ensemble's time to score is compared with the sum of its members', all in
+turns. Prints and saves ensemble.json and ensemble.md.
+
+    python benchmarks/bench_ensemble.py --cost
+
+measures that time alone, on the bundled data.
 """
 
 import argparse
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -18,7 +24,7 @@ import numpy as np
 import pandas as pd
 from bench_detectors import load
 from bench_width import network
-from reporting import machine, markdown_table, save
+from reporting import machine, markdown_table, save, seconds
 
 from skweiper import WeiPerDetector
 from skweiper.baselines import (
@@ -29,7 +35,8 @@ from skweiper.baselines import (
     RelativeMahalanobisDetector,
     ViMDetector,
 )
-from skweiper.ensemble import COMBINATIONS, Standard
+from skweiper.datasets import load_clinc150
+from skweiper.ensemble import COMBINATIONS, EnsembleDetector, Standard
 from skweiper.metrics import auroc
 
 HOLDOUT = 0.2
@@ -136,21 +143,41 @@ def summary(figures):
     return table.reset_index().sort_values("mean, chosen on", ascending=False)
 
 
+def cost():
+    """Milliseconds to score the bundled test rows: the default ensemble, and its members."""
+    data = load_clinc150()
+    ensemble = EnsembleDetector(weight=data.weight, bias=data.bias, random_state=0).fit(data.train)
+    detectors = {"ensemble": ensemble, **ensemble.named_detectors_}
+    calls = [partial(detector.score_samples, data.test) for detector in detectors.values()]
+    times = 1e3 * seconds(*calls, at_least=1.0, fewest=15, most=60)
+    table = pd.DataFrame({"detector": list(detectors), "ms": times})
+    ratio = times[0] / times[1:].sum()
+    return pd.concat(
+        [table, pd.DataFrame({"detector": ["ensemble / sum of its members"], "ms": [ratio]})]
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--cost", action="store_true", help="time to score, and nothing else")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-rows", type=int, default=5000, help="of each set, train included")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
+    costs = cost()
+    print(machine(), markdown_table(costs), sep="\n")
+    if arguments.cost:
+        return
+    if arguments.folder is None:
+        parser.error("a folder of feature files is needed, or --cost")
     rows = [
         row
         for seed in range(arguments.seeds)
         for row in measured(arguments.folder, arguments.max_rows, seed)
     ]
     table = summary(pd.DataFrame(rows))
-    save(arguments.output, "ensemble", machine(), {"ensembles": table})
-    print(machine())
+    save(arguments.output, "ensemble", machine(), {"ensembles": table, "cost": costs})
     print(markdown_table(table.round(2)))
 
 
