@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "min_reported_time": 1,
     "abort_on_example_error": True,
     "copyfile_regex": "",
