@@ -18,6 +18,7 @@ release = version = __version__
 
 extensions = [
     "mathml",
+    "no_addresses",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -30,6 +31,7 @@ extensions = [
 exclude_patterns = ["_build", "results"]
 templates_path = ["_templates"]
 default_role = "code"
+highlight_language = "text"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types are prose in numpydoc; pages and labels are held
 
@@ -74,6 +76,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1,
     "abort_on_example_error": True,
     "copyfile_regex": "",
+    "ignore_repr_types": r"skweiper",
 }
 
 html_math_renderer = "mathml"
@@ -86,6 +89,7 @@ html_copy_source = False
 html_theme_options = {
     "logo": {"text": "skweiper"},
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
@@ -94,7 +98,16 @@ html_theme_options = {
     "pygments_light_style": "friendly",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {"index": [], "getting_started": [], "changelog": []}
+ALONE = [
+    "index",
+    "getting_started",
+    "choosing",
+    "how_it_works",
+    "pitfalls",
+    "reproducing",
+    "changelog",
+]
+html_sidebars = {page: [] for page in ALONE}
 
 
 def setup(app):

@@ -19,8 +19,9 @@ detector = WeiPerDetector(data.weight, data.bias, random_state=0).fit(data.train
 # %%
 # Two intents out of 150, and the queries that belong to none. The grey lines are the
 # perturbations of the first intent's weight, of the length that `fit` found:
-print(f"delta_ = {detector.delta_:.2f}, intents: {data.class_names[3]}, {data.class_names[4]}")
-display = PerturbationDisplay.from_estimator(detector, data.test, data.test_oos, classes=(3, 4))
+pair = (112, 127)
+print(f"delta_ = {detector.delta_:.2f}, intents: {', '.join(data.class_names[list(pair)])}")
+display = PerturbationDisplay.from_estimator(detector, data.test, data.test_oos, classes=pair)
 
 # %%
 # The right panel counts the perturbed projections by their FPR@95, the share of out-of-scope
@@ -32,5 +33,5 @@ display = PerturbationDisplay.from_estimator(detector, data.test, data.test_oos,
 # projection:
 longer = WeiPerDetector(data.weight, data.bias, delta=4 * detector.delta_, random_state=0)
 display = PerturbationDisplay.from_estimator(
-    longer.fit(data.train), data.test, data.test_oos, classes=(3, 4)
+    longer.fit(data.train), data.test, data.test_oos, classes=pair
 )

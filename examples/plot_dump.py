@@ -54,7 +54,10 @@ scores = pd.read_csv(path / "scores.csv")
 scores.head()
 
 # %%
-# The most suspicious queries first:
+# The most suspicious queries first, and all scores beside the threshold:
+ax = scores.score.plot.hist(bins=50, xlabel="score")
+ax.axvline(detector.offset_, color="black", linestyle="--", label="threshold")
+ax.legend()
 scores.sort_values("score").head()
 
 # %%

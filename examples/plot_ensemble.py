@@ -49,8 +49,8 @@ for i, member in enumerate(columns["out of scope"]):
     places = [position + 0.2 * i for position in range(len(columns))]
     ax.bar(places, heights, 0.18, label=member, color=f"C{i}" if member != "ensemble" else "0.2")
 ax.set_xticks([position + 0.3 for position in range(len(columns))], list(columns))
-ax.set(ylabel="AUROC", ylim=(0.5, 1.02))
-ax.legend(ncols=4, loc="lower right")
+ax.set(ylabel="AUROC", ylim=(0.4, 1.02))
+figure.legend(ncols=4, loc="outside upper center")
 plt.show()
 
 # %%

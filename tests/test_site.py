@@ -153,6 +153,12 @@ def test_pages_load_nothing_from_elsewhere():
 
 
 @built
+def test_no_page_takes_a_name_for_an_address():
+    links = {link for content in pages().values() for link in content.links}
+    assert not [link for link in links if link.startswith("mailto:")]
+
+
+@built
 def test_formulas_are_drawn_by_the_browser():
     text = (SITE / "how_it_works.html").read_text(encoding="utf-8")
     assert text.count("<math") > 30

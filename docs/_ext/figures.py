@@ -29,7 +29,7 @@ def scores(data):
 def cone(data):
     """Perturbed projections of one class, and what each tells apart (the paper's figure 1)."""
     figure, axes = plt.subplots(1, 2, figsize=WIDE, layout="constrained")
-    PerturbationDisplay.from_estimator(fitted(data), data.test, data.test_oos, (3, 4), ax=axes)
+    PerturbationDisplay.from_estimator(fitted(data), data.test, data.test_oos, (112, 127), ax=axes)
     return figure
 
 
