@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 GPU_EXTRA ?= gpu-cuda12
 BIN := $(VENV)/bin
 
-.PHONY: demo test fuzz test-kernels test-oldest test-gpu lint format bench bench-gpu clean
+.PHONY: demo test docs fuzz test-kernels test-oldest test-gpu lint format bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,11 +28,21 @@ $(VENV)/.installed-$(GPU_EXTRA): $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(GPU_EXTRA)]"
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 demo: $(VENV)/.installed
 	$(BIN)/skweiper demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadscope
+
+# The site, in build/site, and a look at its links and pages. SPHINX_OPTIONS="-D plot_gallery=0" leaves
+# the gallery's examples unrun.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going $(SPHINX_OPTIONS) docs build/site
+	$(BIN)/python -m pytest -q tests/test_site.py
 
 # The attack of tests/fuzz with fresh draws; what it finds is kept in .hypothesis and tried first the
 # next time. FUZZ_EXAMPLES says how many examples each test takes.
@@ -74,5 +84,5 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
 
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist demo .hypothesis .pytest_cache .ruff_cache .mypy_cache benchmarks/results
+	rm -rf $(VENV) $(OLDEST) build dist demo docs/_generated docs/api docs/gallery .hypothesis .pytest_cache .ruff_cache .mypy_cache benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

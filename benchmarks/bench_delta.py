@@ -1,7 +1,7 @@
 """How long perturbations should be: WeiPer at several flip rates, on files and narrow layers.
 
     python benchmarks/bench_delta.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
-        [--projections implicit explicit] [--widths 8 16 32 64 128]
+        [--projections implicit explicit] [--widths 8 16 32 64 128] [--publish]
 
 AUROC (%) of WeiPer+KLD and of the averaged MSP, mean and standard deviation over seeds, at each
 flip rate and at the lengths of `NUMBERS`; the delta that was found; MSP for comparison. Without a
@@ -12,7 +12,8 @@ The narrow layers are those of an MLPClassifier with one hidden layer of each wi
 seven of the digits of scikit-learn's `load_digits`; the others, another three for every seed, are
 OOD. Every seed splits the data, initialises the network and perturbs its head anew.
 
-Prints the tables and saves them as delta_NAME.md and .json.
+Prints the tables and saves them as delta_NAME.md and .json. With --publish, those of the implicit
+projection on all files go into docs/results as flip_rate_kld, flip_rate_msp and flip_rate_delta.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bench_width import network
-from dumps import ood_sets, thinned
-from reporting import machine, markdown_table, save
+from dumps import ood_sets, problem_title, thinned
+from reporting import machine, markdown_table, mean_and_spread, publish, save
 
 from skweiper import WeiPerDetector
 from skweiper.baselines import LogitDetector
@@ -119,6 +120,32 @@ def report(name, runs):
     save(folder, f"delta_{name}", machine(), {"AUROC (%)": flat.fillna(""), "runs": runs})
 
 
+def published(runs, method):
+    """Settings by OOD problems of the implicit projection, with the mean of the problems."""
+    chosen = runs.query(f"projection == 'implicit' and method == '{method}'")
+    table = chosen.pivot_table("auroc", "setting", "dataset", aggfunc=mean_and_spread, sort=False)
+    means = chosen.pivot_table("auroc", "setting", "dataset").mean(axis=1)
+    table["mean"] = means.map("{:.2f}".format)
+    return table.reset_index()
+
+
+def publish_files(runs):
+    """The tables of the guide on tuning, from the runs on all files."""
+    runs = pd.DataFrame(runs, columns=COLUMNS)
+    for method in METHODS:
+        publish(f"flip_rate_{method}", published(runs, method))
+    learnt = runs[(runs.projection == "implicit") & runs.setting.str.startswith("flip rate")]
+    lengths = learnt.pivot_table("delta", "setting", "dataset", aggfunc=mean_and_spread, sort=False)
+    publish("flip_rate_delta", lengths.T.drop_duplicates().T.reset_index())
+
+
+def titled(runs, stem):
+    """The runs, their OOD sets named as in the guides."""
+    place = COLUMNS.index("dataset")
+    for run in runs:
+        yield (*run[:place], problem_title(stem, run[place]), *run[place + 1 :])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
@@ -126,11 +153,17 @@ def main():
     parser.add_argument("--max-rows", type=int, default=5000)
     parser.add_argument("--projections", nargs="+", default=["implicit", "explicit"])
     parser.add_argument("--widths", nargs="*", type=int, default=[8, 16, 32, 64, 128])
+    parser.add_argument("--publish", action="store_true")
     arguments = parser.parse_args()
     options = arguments.seeds, arguments.projections
+    on_files = []
     for path in arguments.files:
         with np.load(path, allow_pickle=False) as data:
-            report(path.stem, of_file(data, arguments.max_rows, *options))
+            runs = of_file(data, arguments.max_rows, *options)
+        report(path.stem, runs)
+        on_files += titled(runs, path.stem)
+    if arguments.publish:
+        publish_files(on_files)
     if not arguments.files:
         report("clinc150", of_file(load_clinc150(), arguments.max_rows, *options))
     if arguments.widths:

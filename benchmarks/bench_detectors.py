@@ -1,10 +1,11 @@
 """Every detector of the library on one dataset: AUROC, FPR@95, time and peak memory.
 
     python benchmarks/bench_detectors.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
-    python benchmarks/bench_detectors.py FEATURES.npz ... --defaults
+    python benchmarks/bench_detectors.py FEATURES.npz ... --defaults [--publish]
 
 With --defaults, all files in one table: every detector of the registry at its default settings,
-with the mean over the OOD problems and the worst regret, saved as defaults.md and .json.
+with the mean over the OOD problems and the worst regret, saved as defaults.md and .json. With
+--publish, the table goes into docs/results too, without times.
 
 Without a file, the bundled CLINC150 features. A file holds `train`, `train_label`, `test`,
 `weight`, `bias`, OOD sets named `test_oos`, `near_*`, `far_*`, and, for the temperature,
@@ -29,9 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from dumps import ood_sets
+from dumps import ood_sets, problem_title
 from memory import peak_mebibytes
-from reporting import machine, markdown_table, save, timed
+from reporting import machine, markdown_table, mean_and_spread, publish, save, timed
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -167,13 +168,6 @@ def study(data, ood, n_seeds):
     return pd.DataFrame(rows)
 
 
-def mean_and_spread(values):
-    """Mean, and the standard deviation where the values differ."""
-    if values.min() == values.max():
-        return f"{values.iloc[0]:.2f}"
-    return f"{values.mean():.2f} ± {values.std():.2f}"
-
-
 def summary(figures):
     """A row per detector, best mean AUROC first."""
     rows = []
@@ -277,7 +271,7 @@ def default_figures(files, most, n_seeds):
             draws = "random_state" in case.make(0).get_params()
             for seed in range(n_seeds if draws else 1):
                 for row in measure(case, data, ood, seed):
-                    yield {**row, "dataset": f"{name} {row['dataset']}"}
+                    yield {**row, "dataset": problem_title(name, row["dataset"])}
 
 
 def default_table(figures):
@@ -295,11 +289,13 @@ def default_table(figures):
     return table.loc[mean["mean"].sort_values(ascending=False).index].reset_index()
 
 
-def report_defaults(files, most, n_seeds, directory):
+def report_defaults(files, most, n_seeds, directory, is_published):
     """Print and save the table of all detectors at their defaults on all files."""
     figures = pd.DataFrame(default_figures(files, most, n_seeds))
     tables = {"AUROC / FPR@95": default_table(figures), "figures": figures}
     save(directory, "defaults", machine(), tables)
+    if is_published:
+        publish("defaults", tables["AUROC / FPR@95"].drop(columns=["fit s", "score µs/row"]))
     print(f"{machine()}\n\n{markdown_table(tables['AUROC / FPR@95'])}")
 
 
@@ -310,10 +306,12 @@ def main():
     parser.add_argument("--max-rows", type=int, default=5000, help="of each set, train included")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--defaults", action="store_true", help="one table, at default settings")
+    parser.add_argument("--publish", action="store_true", help="into the guides (with --defaults)")
     arguments = parser.parse_args()
     if arguments.defaults:
         files = arguments.files or [None]
-        report_defaults(files, arguments.max_rows, arguments.seeds, arguments.output)
+        given = arguments.max_rows, arguments.seeds, arguments.output, arguments.publish
+        report_defaults(files, *given)
         return
     for path in arguments.files or [None]:
         data, ood = load(path, arguments.max_rows)

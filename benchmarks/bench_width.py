@@ -1,16 +1,17 @@
 """WeiPer on narrow and on wide penultimate layers: AUROC (%), mean and standard deviation.
 
-    python benchmarks/bench_width.py [--widths 8 16 ...] [--seeds 5]
+    python benchmarks/bench_width.py [--widths 8 16 ...] [--seeds 5] [--publish]
 
 An MLPClassifier with one hidden layer learns the digits 0 to 6 of scikit-learn's `load_digits`; 7
-to 9 are OOD. Every seed splits the data, initialises the network and perturbs its head anew.
+to 9 are OOD. Every seed splits the data, initialises the network and perturbs its head anew. With
+--publish, the table goes into docs/results.
 """
 
 import argparse
 
 import numpy as np
 import pandas as pd
-from reporting import markdown_table
+from reporting import markdown_table, mean_and_spread, publish
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -65,14 +66,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--widths", nargs="+", type=int, default=[8, 16, 32, 64, 128, 256, 512])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--publish", action="store_true")
     arguments = parser.parse_args()
     columns = {}
     for width in arguments.widths:
         runs = pd.DataFrame([aurocs(width, seed) for seed in range(arguments.seeds)])
-        spread = zip(runs.mean(), runs.std(), strict=True)
-        columns[str(width)] = [f"{mean:.1f} ± {std:.1f}" for mean, std in spread]
+        columns[str(width)] = [mean_and_spread(runs[name], digits=1) for name in runs]
     table = pd.DataFrame(columns, index=runs.columns).reset_index(names="detector")
     print(markdown_table(table))
+    if arguments.publish:
+        publish("width", table)
 
 
 if __name__ == "__main__":

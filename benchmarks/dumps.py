@@ -28,3 +28,21 @@ def thinned(rows, most, random_state):
     if len(rows) <= most:
         return rows
     return rows[np.sort(random_state.choice(len(rows), most, replace=False))]
+
+
+TITLES = {
+    "clinc150 test_oos": "CLINC150",
+    "clinc150_features test_oos": "CLINC150",
+    "clinc150_full test_oos": "CLINC150 full",
+    "cifar10_resnet18 near_tinyimagenet": "CIFAR-10 near",
+    "cifar10_resnet18 far_mnist": "CIFAR-10 far",
+    "magika_filetypes near_text": "Magika near",
+    "magika_filetypes far_binary": "Magika far",
+}
+"""How the guides call an OOD problem, by "FILE SET"."""
+
+
+def problem_title(stem, dataset):
+    """Name of an OOD problem in the guides; its file and set where they do not name it."""
+    name = f"{stem} {dataset}"
+    return TITLES.get(name, name)

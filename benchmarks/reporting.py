@@ -102,6 +102,23 @@ def machine():
     }
 
 
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results"
+"""Where the site takes its tables from; `--publish` of a benchmark writes there."""
+
+
+def publish(name, table):
+    """Write a DataFrame as the table `name` of the guides, cells as they are shown."""
+    PUBLISHED.mkdir(parents=True, exist_ok=True)
+    table.map(_cell).to_csv(PUBLISHED / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def mean_and_spread(values, digits=2):
+    """Mean and standard deviation, as text; the mean alone where all values are the same."""
+    mean = f"{values.mean():.{digits}f}"
+    varies = values.min() != values.max()
+    return f"{mean} ± {values.std():.{digits}f}" if varies else mean
+
+
 def save(directory, name, measured_on, tables):
     """Write tables, DataFrames by title, to `name`.json and `name`.md."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ class WeiPerDetector(BaseDetector):
         The perturbed weights, rebuilt from the seed; not with the implicit projection.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string names in all columns.
 
     Notes

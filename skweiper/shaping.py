@@ -183,7 +183,7 @@ class ReAct(FeatureShaper):
         Value above which features are clipped.
     n_features_in_ : int
         Width of the features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had names in `fit`.
 
     References
@@ -236,7 +236,7 @@ class VRA(FeatureShaper):
         Value above which features are clipped.
     n_features_in_ : int
         Width of the features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had names in `fit`.
 
     Notes
@@ -292,7 +292,7 @@ class ASH(FeatureShaper):
     ----------
     n_features_in_ : int
         Width of the features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had names in `fit`.
 
     References
@@ -339,7 +339,7 @@ class SCALE(FeatureShaper):
     ----------
     n_features_in_ : int
         Width of the features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had names in `fit`.
 
     References
@@ -393,7 +393,7 @@ class RAS(FeatureShaper):
         Mean of the i-th smallest activation of the training rows, ascending.
     n_features_in_ : int
         Width of the features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had names in `fit`.
 
     Notes

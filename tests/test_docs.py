@@ -2,13 +2,17 @@
 
 Blocks that begin with ```python gpu need CuPy: they run on a device, or with CuPy emulated. Blocks
 that begin with ```python torch, or another package, run where it is installed, and are compiled
-elsewhere.
+elsewhere. A ```text block right after a block is what it prints, up to white space and "...".
 """
 
+import io
 import re
 import warnings
+from contextlib import redirect_stdout
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -20,13 +24,40 @@ PACKAGES = {
     "skweiper.export import": "onnxruntime",
 }
 """Of extras, which not every environment has, by what needs them."""
-PYTHON_BLOCK = re.compile(r"^```(?:python|py)(?: (\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTHON_BLOCK = re.compile(
+    r"^```(?:python|py)(?: (\w+))?\n(.*?)^```(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL
+)
+
+
+class Block(NamedTuple):
+    """A Python block of a page.
+
+    Attributes
+    ----------
+    first_line : int
+        Number of the line before it.
+    code : str
+    package : str or None
+        What it needs, beside this library.
+    shown : str or None
+        What the page says that it prints.
+    """
+
+    first_line: int
+    code: str
+    package: str | None
+    shown: str | None
 
 
 def python_blocks(text, with_gpu=False):
-    """Line number before each Python block, its code, and the package that it needs or None."""
+    """The blocks of a page, those for a GPU only with it."""
     return [
-        (text.count("\n", 0, match.start(2)), match[2], None if match[1] == "gpu" else match[1])
+        Block(
+            text.count("\n", 0, match.start(2)),
+            match[2],
+            None if match[1] == "gpu" else match[1],
+            match[3],
+        )
         for match in PYTHON_BLOCK.finditer(text)
         if with_gpu or match[1] != "gpu"
     ]
@@ -34,15 +65,24 @@ def python_blocks(text, with_gpu=False):
 
 def run_blocks(page, with_gpu=False):
     namespace = {"__name__": "__main__"}
-    for first_line, code, package in python_blocks(page.read_text(encoding="utf-8"), with_gpu):
+    for block in python_blocks(page.read_text(encoding="utf-8"), with_gpu):
         # Blank lines keep the page's line numbers in a traceback.
-        compiled = compile("\n" * first_line + code, str(page), "exec")
-        if package is None:
-            exec(compiled, namespace)
-        elif find_spec(package):
-            with warnings.catch_warnings():  # those of other packages are no errors of the page
+        compiled = compile("\n" * block.first_line + block.code, str(page), "exec")
+        if block.package is not None and not find_spec(block.package):
+            continue
+        printed = io.StringIO()
+        with redirect_stdout(printed), warnings.catch_warnings():
+            if block.package is not None:  # warnings of other packages are no errors of the page
                 warnings.simplefilter("ignore")
-                exec(compiled, namespace)
+            exec(compiled, namespace)
+        check_output(block.shown, printed.getvalue(), f"{page.name}:{block.first_line}")
+
+
+def check_output(shown, printed, place):
+    """Hold what a page shows to what its block prints."""
+    rules = ELLIPSIS | NORMALIZE_WHITESPACE
+    if shown is not None and not OutputChecker().check_output(shown, printed, rules):
+        raise AssertionError(f"{place} prints\n{printed}\nand shows\n{shown}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -69,9 +109,10 @@ def test_the_readme_has_blocks_to_run():
 
 def test_a_broken_block_is_found_at_its_line():
     page = "text\n\n```python\nx = 1\n1 / (x - 1)\n```\n\n```\nmake demo\n```\n"
-    ((first_line, code, _),) = python_blocks(page)
+    (block,) = python_blocks(page)
+    assert block.shown is None and block.package is None
     with pytest.raises(ZeroDivisionError) as error:
-        exec(compile("\n" * first_line + code, "page.md", "exec"), {})
+        exec(compile("\n" * block.first_line + block.code, "page.md", "exec"), {})
     assert error.traceback[-1].lineno + 1 == 5
 
 
@@ -93,5 +134,13 @@ def test_blocks_that_need_a_package_run_with_it(tmp_path):
 
 def test_the_guide_to_feature_dumps_shows_every_source():
     text = (ROOT / "docs" / "feature_dumps.md").read_text(encoding="utf-8")
-    sources = {package for _, _, package in python_blocks(text)}
+    sources = {block.package for block in python_blocks(text)}
     assert sources == {None, "magika", "torch", "torchvision", "timm", "transformers", "keras"}
+
+
+def test_an_output_that_is_not_what_is_printed_is_found():
+    page = "```python\nprint(1,\n    2)\n```\n```text\n1   2\n```\n"
+    shown = python_blocks(page)[0].shown
+    check_output(shown, "1 2\n", "page.md:1")
+    with pytest.raises(AssertionError, match=r"page\.md:1 prints"):
+        check_output(shown, "1 3\n", "page.md:1")

@@ -54,15 +54,15 @@ class ActSubDetector(HeadDetector):
         Decisive directions.
     decisive_head_ : Head
         The final layer, blind to the insignificant part.
-    insignificant_basis_ : ndarray of shape (n_features, n_features - n_decisive_)
+    insignificant_basis_ : ndarray of shape (n_features, n_features - `n_decisive_`)
         Orthonormal basis of the insignificant subspace.
-    bank_ : ndarray of shape (n_samples, n_features - n_decisive_), float32
+    bank_ : ndarray of shape (n_samples, n_features - `n_decisive_`), float32
         Normalised insignificant parts of the training rows.
     offset_ : float
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
     Raises

@@ -34,7 +34,7 @@ class KernelPCADetector(PeerDetector):
         The paper's CoP, where rows are divided by their Euclidean length, or its CoRP, where these
         directions are mapped to random Fourier features of a Gaussian kernel.
     gamma : float, default=2.0
-        Of the Gaussian kernel exp(-gamma |u - v|^2) between directions u and v.
+        Of the Gaussian kernel ``exp(-gamma |u - v|^2)`` between directions u and v.
     n_random_features : int, default=2048
         Random Fourier features that approximate it: the paper's M.
     n_components : int or float, default=None
@@ -54,7 +54,7 @@ class KernelPCADetector(PeerDetector):
         Their phases, in [0, 2 pi).
     mean_ : ndarray of shape (n_mapped,)
         Mean of the mapped training rows; n_mapped is n_random_features or n_features.
-    components_ : ndarray of shape (n_components_, n_mapped)
+    components_ : ndarray of shape (`n_components_`, n_mapped)
         Orthonormal principal directions.
     n_components_ : int
         Their number.
@@ -62,7 +62,7 @@ class KernelPCADetector(PeerDetector):
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
     Raises

@@ -40,7 +40,7 @@ class KLMatchingDetector(ClassDetector):
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
     References

@@ -48,7 +48,7 @@ class NECODetector(HeadDetector):
         Mean training features.
     scale_ : ndarray of shape (n_features,)
         Their standard deviation, 1 where they do not vary; ones with `standardize=False`.
-    components_ : ndarray of shape (n_components_, n_features)
+    components_ : ndarray of shape (`n_components_`, n_features)
         Orthonormal basis of the principal subspace, of largest variance first.
     n_components_ : int
         Its dimension.
@@ -56,7 +56,7 @@ class NECODetector(HeadDetector):
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
     Raises
@@ -68,7 +68,8 @@ class NECODetector(HeadDetector):
     -----
     UserWarning
         In `fit`: the largest logit of most training rows is not positive. Times such a logit, a
-        larger share of the length gives a smaller score.
+        larger share of the length gives a smaller score. Or one or two training rows, or up to
+        0.1 % of them, carry more than half of the squared deviation from the mean; they are named.
 
     Notes
     -----
@@ -79,12 +80,6 @@ class NECODetector(HeadDetector):
     the standardised features by the length of those that are not, which is not copied.
 
     A row of length zero has no share in the subspace: 0.
-
-    Warns
-    -----
-    UserWarning
-        In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
-        squared deviation from the mean. They are named.
 
     References
     ----------

@@ -51,12 +51,12 @@ class OpenMaxDetector(MembersDetector):
         Smallest distance in each class's tail; infinite for a class without a training row, whose
         logit is never weakened.
     tail_shape_, tail_scale_ : ndarray of shape (n_classes,)
-        Shape and scale of the Weibull distribution of distance - tail_start_ + 1.
+        Shape and scale of the Weibull distribution of ``distance - tail_start_ + 1``.
     offset_ : float
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
     Notes

@@ -53,7 +53,7 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         Threshold: `decision_function` is `score_samples` less this.
     n_features_in_ : int
         Width of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
     Raises

@@ -22,23 +22,19 @@ def load_clinc150(*, return_X_y: bool = False) -> Any:
 
     Returns
     -------
-    Bunch
-        train : ndarray of shape (3750, 256), float16
-            25 sentences per intent.
-        train_label : ndarray of shape (3750,), uint8
-        validation, validation_label : 1200 ID rows for tuning and calibration
-        test, test_label : 2250 ID rows
-        validation_oos : ndarray of shape (200, 256), float16
-            Out-of-scope queries for tuning.
-        test_oos : ndarray of shape (1000, 256), float16
-            Out-of-scope queries for evaluation.
-        weight : ndarray of shape (150, 256), float32
-        bias : ndarray of shape (150,), float32
-            The final layer: `logits = features @ weight.T + bias`.
-        class_names : ndarray of shape (150,), str
-        DESCR : str
-            Origin and licence.
-    (X, y) : tuple, if `return_X_y`
+    data : Bunch
+        With the arrays
+
+        - `train` (3750, 256), float16: 25 sentences per intent, and `train_label`, uint8;
+        - `validation` (1200, 256), `validation_label`: ID rows for tuning and calibration;
+        - `test` (2250, 256), `test_label`: other ID rows;
+        - `validation_oos` (200, 256): out-of-scope queries for tuning;
+        - `test_oos` (1000, 256): out-of-scope queries for evaluation;
+        - `weight` (150, 256) and `bias` (150,), float32: the final layer,
+          `logits = features @ weight.T + bias`;
+        - `class_names` (150,), str; and `DESCR`, the origin and licence.
+
+        If `return_X_y`, a tuple (X, y) instead.
 
     References
     ----------

@@ -61,7 +61,7 @@ class SweepDisplay:
         y : str, default=None
             Hyperparameter along the vertical axis; None draws a profile.
         metric : str, default="score"
-            Which "mean_test_..." column.
+            Which `mean_test_...` column.
         ax : matplotlib Axes, default=None
 
         Returns
