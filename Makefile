@@ -4,7 +4,7 @@ VENV := .venv
 OLDEST := .venv-oldest
 # What make test-wheel runs: paths below the root of the sdist.
 WHEEL_TESTS ?= tests/test_package.py tests/test_detector.py tests/test_sklearn.py tests/test_typing.py \
-	tests/test_docs.py tests/cli/test_cli_commands.py
+	tests/io/test_save_scores.py tests/cli/test_cli_commands.py
 # The extra whose CUDA version matches the driver (nvidia-smi shows it): gpu-cuda12 or gpu-cuda13.
 GPU_EXTRA ?= gpu-cuda12
 # A file of versions to install: make demo CONSTRAINTS=constraints/demo.txt
