@@ -2,15 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
+# What make test-wheel runs: paths below the root of the sdist.
+WHEEL_TESTS ?= tests/test_package.py tests/test_detector.py tests/test_sklearn.py tests/test_typing.py \
+	tests/io/test_save_scores.py tests/cli/test_cli_commands.py
 # The extra whose CUDA version matches the driver (nvidia-smi shows it): gpu-cuda12 or gpu-cuda13.
 GPU_EXTRA ?= gpu-cuda12
+# A file of versions to install: make demo CONSTRAINTS=constraints/demo.txt
+CONSTRAINTS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs fuzz test-kernels test-oldest test-gpu lint format bench bench-gpu clean
+.PHONY: demo constraints test docs fuzz test-kernels test-oldest test-gpu lint format bench bench-gpu \
+	package test-wheel clean
 
-$(VENV)/.installed: pyproject.toml
+# Other constraints than last time are a reason to install; none is not.
+ifneq ($(CONSTRAINTS),)
+ifneq ($(CONSTRAINTS),$(shell cat $(VENV)/.constraints 2>/dev/null))
+.PHONY: $(VENV)/.installed
+endif
+endif
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fast,plot,cli,test,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fast,plot,cli,test,dev]" \
+		$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+	echo "$(CONSTRAINTS)" > $(VENV)/.constraints
 	touch $@
 
 $(OLDEST)/.installed: pyproject.toml
@@ -34,6 +49,16 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/skweiper demo
+
+# The newest versions that the demo runs on today, or those of CONSTRAINTS, in constraints/demo.txt.
+constraints:
+	$(PYTHON) -m venv --clear build/constraints
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check \
+		".[fast,plot,cli]" $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+	build/constraints/bin/skweiper demo --plot build/constraints/scores.png
+	echo "# Written by make constraints: versions that skweiper demo ran on." > constraints/demo.txt
+	build/constraints/bin/python -m pip freeze --disable-pip-version-check --exclude skweiper \
+		>> constraints/demo.txt
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadscope
@@ -82,6 +107,23 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_cli.py --rows 100000
 	$(BIN)/python benchmarks/bench_sweep.py
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
+
+# Wheel and sdist in dist/, then once more from the sdist, elsewhere and under another umask: the same
+# bytes, or the build depends on more than the source.
+package: $(VENV)/.installed
+	rm -rf dist build/again
+	$(BIN)/python -m build --outdir dist
+	mkdir -p build/again
+	tar --extract --gzip --file dist/*.tar.gz --directory build/again --strip-components=1
+	umask 077 && cd build/again && $(abspath $(BIN))/python -m build --outdir built
+	diff --recursive dist build/again/built
+	$(BIN)/twine check --strict dist/*
+	cd dist && sha256sum *
+
+# The wheel in a fresh environment, and the tests of the sdist without the package beside them.
+# PYTHON chooses the interpreter, WHEEL_TESTS the tests.
+test-wheel: package
+	sh tests/wheel.sh "$(PYTHON)" "$(WHEEL_TESTS)"
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist demo docs/_generated docs/api docs/gallery .hypothesis .pytest_cache .ruff_cache .mypy_cache benchmarks/results

@@ -5,16 +5,19 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpydoc.docscrape import ClassDoc
+from packaging.requirements import Requirement
 
 import skweiper
 from skweiper.datasets import load_clinc150
 
+ROOT = Path(__file__).parents[1]
 OPTIONAL = (
     *("numba", "matplotlib", "rich", "skops", "typer", "cupy", "dask", "torch"),
     *("pyarrow", "h5py", "safetensors", "zarr"),
@@ -31,19 +34,23 @@ def test_import_needs_no_optional_package():
     assert found.stdout.strip() == "[]"
 
 
-def imported_modules(path):
+def imported_modules(path, modules):
     """Modules of the package that a file imports, inside functions too."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
-    return {module for module in modules if module and module.startswith("skweiper.")}
+    for node in (node for node in nodes if isinstance(node, ast.ImportFrom)):
+        if (node.module or "").startswith("skweiper."):
+            for alias in node.names:  # a module of a package, or something in a module
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else node.module
 
 
 def test_modules_import_each_other_in_one_direction():
     root = Path(skweiper.__file__).parent
-    graph = {}
+    modules = {}
     for path in root.rglob("*.py"):
         parts = path.relative_to(root.parent).with_suffix("").parts
-        graph[".".join(parts).removesuffix(".__init__")] = imported_modules(path)
+        modules[".".join(parts).removesuffix(".__init__")] = path
+    graph = {name: set(imported_modules(path, modules)) for name, path in modules.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert order.index("skweiper._weiper.density") < order.index("skweiper.detector")
 
@@ -70,3 +77,44 @@ def test_clinc150_as_one_problem():
     X, y = load_clinc150(return_X_y=True)
     assert X.shape == (3250, 256)
     assert [(y == 1).sum(), (y == -1).sum()] == [2250, 1000]
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_one_version_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", citation, re.MULTILINE).group(1) == skweiper.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+) \((?:unreleased|\d{4}-\d\d-\d\d)\)$", changelog, re.MULTILINE)
+    assert newest.group(1) == skweiper.__version__
+
+
+def test_extras_that_messages_and_guides_name_exist():
+    package = Path(skweiper.__file__).parent
+    pages = [*package.rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+    texts = (path.read_text(encoding="utf-8") for path in pages)
+    named = {
+        extra.strip()
+        for text in texts
+        for extras in re.findall(r"(?:skweiper|'\.)\[([a-z\d ,-]+)\]", text)
+        for extra in extras.split(",")
+    }
+    assert {"fast", "plot", "cli", "io"} <= named
+    assert named <= set(project()["optional-dependencies"])
+
+
+def test_constraints_of_the_demo_hold_what_the_demo_needs():
+    text = (ROOT / "constraints" / "demo.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    pinned = dict(re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups() for line in lines)
+    versions = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pinned.items()}
+    extras = project()["optional-dependencies"]
+    for text in (
+        *project()["dependencies"],
+        *(t for e in ("fast", "plot", "cli") for t in extras[e]),
+    ):
+        needed = Requirement(text)
+        assert needed.specifier.contains(versions[needed.name]), text
+    assert "skweiper" not in versions

@@ -1,5 +1,6 @@
 """A file that is damaged, empty, unsafe or of something else: one error, with its name."""
 
+import json
 import pickle
 import re
 import sys
@@ -108,6 +109,33 @@ def test_objects_in_numpy_files_are_refused_and_not_loaded(small, tmp_path):
             load(tmp_path / "x.npz", key=key)
     assert load_features(tmp_path / "x.npz").shape == (60, 12)
     assert describe(tmp_path / "x.npz").contents[0].dtype == "object"
+    assert not (tmp_path / "loaded").exists()
+
+
+@pytest.mark.parametrize("place", ["compressor", "filters"])
+def test_pickled_chunks_of_zarr_are_refused_and_not_loaded(place, tmp_path, monkeypatch):
+    package("zarr")
+    pickles = pytest.importorskip("numcodecs.pickles")
+    # Newer releases decode pickles only if told to, older ones do so by themselves.
+    monkeypatch.setattr(pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    shape = {
+        "zarr_format": 2,
+        "shape": [3],
+        "chunks": [3],
+        "dtype": "|O",
+        "fill_value": "",
+        "order": "C",
+    }
+    codecs = {"compressor": None, "filters": [{"id": "vlen-utf8"}]}
+    codec = {"id": "pickle", "protocol": 5}
+    codecs[place] = codec if place == "compressor" else [*codecs[place], codec]
+    folder = tmp_path / "x.zarr"
+    folder.mkdir()
+    (folder / ".zarray").write_text(json.dumps(shape | codecs))
+    (folder / "0").write_bytes(pickle.dumps(Bomb(tmp_path / "loaded")))
+    for load in (load_features, load_labels, load_head, describe):
+        with pytest.raises(DumpError, match=r"x\.zarr is a pickle"):
+            load(folder)
     assert not (tmp_path / "loaded").exists()
 
 

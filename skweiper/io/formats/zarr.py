@@ -10,6 +10,7 @@ from skweiper.io.arrays import ArrayFile, SliceFile, StoredArray
 from skweiper.io.blocks import BlockRows
 from skweiper.io.errors import DumpError, reading
 from skweiper.io.packages import optional_module
+from skweiper.io.paths import refused_pickle
 
 __all__ = ["ZarrFile"]
 
@@ -29,6 +30,7 @@ class ZarrFile(ArrayFile):
         with reading(path, KIND):
             found = _zarr().open(path, mode="r")
             arrays = _arrays_in(found)
+            _check_no_pickle(path, arrays)
         self._n_missing = {name: _n_missing(array) for name, array in arrays.items()}
         self.arrays = {
             name: StoredArray(name, tuple(array.shape), _dtype_name(array))
@@ -69,6 +71,14 @@ def _arrays_in(found):
         return {"": found}
     members = sorted(found.members(max_depth=None))
     return {name: item for name, item in members if hasattr(item, "shape")}
+
+
+def _check_no_pickle(path, arrays):
+    """Refuse chunks that are pickles, which not every release of numcodecs does."""
+    for name, array in arrays.items():
+        codecs = (*array.filters, *array.compressors)
+        if any(getattr(codec, "codec_id", None) == "pickle" for codec in codecs):
+            raise refused_pickle(f"The array {name!r} in {path}" if name else path)
 
 
 def _n_missing(array):
