@@ -70,17 +70,6 @@ class Estimator(BaseEstimator):
         """The context of a fit."""
         return _Fitting(self)
 
-    def _as_fitted(self):
-        """This estimator, or one like it with the parameters of its fit where they were changed."""
-        own = vars(self)
-        fitted = own.get("_fitted_parameters", {})
-        changed = {name: v for name, v in fitted.items() if not _is_same(own[name], v)}
-        if not changed:
-            return self
-        view = object.__new__(type(self))
-        vars(view).update(vars(self) | changed)
-        return view
-
     def __repr__(self):
         return estimator_repr(self)
 
@@ -127,7 +116,14 @@ def as_fitted(estimator: Any) -> Any:
     Estimator
         The estimator itself, or one that shares its state.
     """
-    return estimator._as_fitted()
+    own = vars(estimator)
+    fitted = own.get("_fitted_parameters", {})
+    changed = {name: value for name, value in fitted.items() if not _is_same(own[name], value)}
+    if not changed:
+        return estimator
+    view = object.__new__(type(estimator))
+    vars(view).update(own | changed)
+    return view
 
 
 class BaseDetector(OutlierMixin, Estimator):
@@ -227,7 +223,7 @@ class BaseDetector(OutlierMixin, Estimator):
         ValueError
             Bad values or shapes, or values so large that a score overflows.
         """
-        fitted = self._as_fitted()
+        fitted = as_fitted(self)
         if fitted is not self:
             return fitted.score_samples(X)
         scores = self._score(checked_rows(self, X))

@@ -19,7 +19,7 @@ from skweiper._support.rows import FeatureRows, checked_rows
 from skweiper._support.threads import map_in_order
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._typing import Seed
-from skweiper.base import BaseDetector
+from skweiper.base import BaseDetector, as_fitted
 from skweiper.baselines.base import chunk_slices, required_labels
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.residual import subspace_dimension
@@ -373,7 +373,7 @@ class EnsembleDetector(BaseDetector, BaseComposition):
             One column per member, by its name. The score is their sum (combine="fisher") or their
             mean ("mean").
         """
-        fitted = self._as_fitted()
+        fitted = as_fitted(self)
         if fitted is not self:
             return fitted.score_components(X)
         rows = checked_rows(self, X)

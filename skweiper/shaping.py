@@ -20,7 +20,7 @@ from skweiper._support.validation import (
     check_width_and_names,
     inlier_rows,
 )
-from skweiper.base import Estimator
+from skweiper.base import Estimator, as_fitted
 
 __all__ = ["ASH", "RAS", "SCALE", "VRA", "FeatureShaper", "ReAct"]
 
@@ -126,7 +126,7 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         ValueError
             Bad values or shapes, or values so large that a shaped feature overflows.
         """
-        fitted = self._as_fitted()
+        fitted = as_fitted(self)
         if fitted is not self:
             return fitted.transform(X)
         rows = checked_rows(self, X)

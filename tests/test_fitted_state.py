@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper import WeiPerTransformer, all_detectors
+from skweiper.base import as_fitted
 from skweiper.baselines import KNNDetector
 from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
 
@@ -106,7 +107,7 @@ def test_a_saved_estimator_is_what_was_fitted(estimator, small):
     X = small["X"]
     fitted = prepared(estimator, small).fit(X)
     loaded = pickle.loads(pickle.dumps(fitted))
-    assert loaded._as_fitted() is loaded
+    assert as_fitted(loaded) is loaded
     changed = {name: OTHER_VALUES[name] for name in fitted.get_params() if name in OTHER_VALUES}
     np.testing.assert_array_equal(result(loaded.set_params(**changed), X), result(fitted, X))
 
