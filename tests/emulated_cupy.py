@@ -211,7 +211,9 @@ class ndarray(NDArrayOperatorsMixin):
         return called(ufunc)(*inputs, **kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
-        return getattr(MODULE, func.__name__)(*args, **kwargs)
+        if func.__module__ == "numpy":
+            return getattr(MODULE, func.__name__)(*args, **kwargs)
+        return called(func)(*args, **kwargs)  # those of numpy.linalg
 
     def __getitem__(self, key):
         self.check_device()

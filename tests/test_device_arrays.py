@@ -1,21 +1,41 @@
 """Arrays and labels on a GPU, where scores, labels and features are taken that no kernel reads."""
 
+import re
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skweiper import conformal, evaluation, metrics, model_selection, monitoring, shaping
 from skweiper._support.containers import as_host, is_device_array
-from skweiper._support.rows import FeatureRows
-from skweiper.baselines import LogitDetector
+from skweiper._support.rows import FeatureRows, row_slices
+from skweiper.baselines import (
+    DICEDetector,
+    FDBDDetector,
+    GradNormDetector,
+    KLMatchingDetector,
+    LogitDetector,
+    MahalanobisDetector,
+    NCIDetector,
+    RelativeMahalanobisDetector,
+    ResidualDetector,
+    SHEDetector,
+    TemperatureScalingDetector,
+    ViMDetector,
+    base,
+)
 from skweiper.detector import WeiPerDetector
 from skweiper.metrics import OODScorer
+from skweiper.registry import all_detectors
+from skweiper.scores import LOGIT_SCORES
+from skweiper.transformer import WeiPerTransformer
 
 N_FEATURES, N_CLASSES = 4, 3
 PUBLIC = ("conformal", "evaluation", "metrics", "model_selection", "monitoring")
@@ -258,6 +278,106 @@ def test_shapers_give_tables_where_they_are_asked_to(cupy):
     np.testing.assert_array_equal(table, shaper.transform(X))
 
 
+def places_in_the_docs():
+    """(place of fit, place of scoring) of every component in the table of docs/gpu.md."""
+    text = Path(__file__).parents[1].joinpath("docs", "gpu.md").read_text(encoding="utf-8")
+    table = text.partition("| Component |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return {name: row[1:] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def all_components():
+    shapers = {type(shaper).__name__: shaper for shaper in SHAPERS.values()}
+    detectors = {entry.estimator.__name__: entry.estimator() for entry in all_detectors()}
+    search = model_selection.WeiPerDetectorCV(param_grid={"delta": [0.5]}, cv=2)
+    others = {"WeiPerDetectorCV": search, "WeiPerTransformer": WeiPerTransformer()}
+    return {**shapers, **detectors, **others}
+
+
+def test_the_docs_say_of_every_component_where_it_computes():
+    assert set(places_in_the_docs()) == set(all_components())
+
+
+@pytest.mark.parametrize("name", sorted(set(all_components()) - {"EnsembleDetector"}))
+def test_it_computes_where_the_docs_say(cupy, name, monkeypatch):
+    X, (weight, bias) = features(40), head()
+    y = (X @ weight.T + bias).argmax(axis=1)
+    y[::4], y[::7] = (y[::4] + 1) % N_CLASSES, -1
+    component, copied = all_components()[name], []
+    given = {"weight": weight, "bias": bias, "n_repeats": 3, "random_state": 0}
+    component = component.set_params(
+        **{key: value for key, value in given.items() if key in component.get_params()}
+    )
+    copy = FeatureRows.load_copied
+    monkeypatch.setattr(
+        FeatureRows, "load_copied", lambda *args, **kw: copied.append(1) or copy(*args, **kw)
+    )
+    found, on_device = [], cupy.asarray(X)
+    fitted = clone(component).fit(X, y)
+    expected = scored(fitted, X)
+    for use in (lambda: component.fit(on_device, y), lambda: scored(fitted, on_device)):
+        copied.clear()
+        try:
+            result = use()
+            found.append("CPU" if copied else "GPU")
+        except TypeError as error:
+            assert "X.get()" in str(error)
+            found.append("`TypeError`")
+    assert found == places_in_the_docs()[name]
+    if "`TypeError`" not in found:
+        np.testing.assert_allclose(as_host(result), expected, rtol=1e-4, atol=1e-6)
+
+
+def scored(component, X):
+    use = getattr(component, "score_samples", None) or component.transform
+    return use(X)
+
+
+VARIANTS = [
+    *(LogitDetector(method=method, temperature=2.0) for method in LOGIT_SCORES),
+    LogitDetector(method=lambda logits: np.max(logits, axis=-1)),
+    TemperatureScalingDetector(temperature=3.0),
+    GradNormDetector(),
+    DICEDetector(percentile=50),
+    KLMatchingDetector(labels="y"),
+    *(SHEDetector(metric=metric) for metric in ("inner_product", "cosine", "euclidean")),
+    FDBDDetector(),
+    NCIDetector(),
+    *(MahalanobisDetector(normalize=normalize) for normalize in (False, True)),
+    RelativeMahalanobisDetector(labels="y"),
+    ResidualDetector(),
+    ViMDetector(n_components=1),
+]
+
+
+def test_the_variants_are_all_that_score_on_the_device():
+    scoring = {name for name, places in places_in_the_docs().items() if places == ["CPU", "GPU"]}
+    scoring |= {"LogitDetector", "GradNormDetector"}
+    assert {type(detector).__name__ for detector in VARIANTS} == scoring
+
+
+@pytest.mark.parametrize("detector", VARIANTS)
+def test_closed_forms_score_on_the_device_in_double_precision(cupy, detector, monkeypatch):
+    X, (weight, bias) = features(60), head()
+    X[7] = 0
+    weight[2] = weight[1]  # a boundary of two classes of one weight has no place
+    y = np.arange(60) % N_CLASSES
+    detector = clone(detector).set_params(weight=weight, bias=bias).fit(X, y)
+    expected = detector.score_samples(X)
+    on_device = cupy.asarray(X)
+    monkeypatch.setattr(FeatureRows, "load_copied", None)
+    monkeypatch.setattr(base, "chunk_slices", lambda n_rows, *args: row_slices(n_rows, 25))
+    scores = detector.score_samples(on_device)
+    assert type(scores) is np.ndarray
+    np.testing.assert_allclose(scores, expected, rtol=1e-10, atol=1e-12)
+    X[41, 2] = np.inf
+    with pytest.raises(ValueError, match=r"infinity.*row 41, column 2"):
+        detector.score_samples(cupy.asarray(X))
+    large = np.where(np.isinf(X), 1e150, X.astype(np.float64))
+    with pytest.raises(ValueError, match=r"1e\+150.*row 41, column 2"):
+        detector.score_samples(cupy.asarray(large))
+
+
 def test_a_pipeline_of_a_shaper_and_a_detector_stays_on_the_device(cupy):
     weight, bias = head()
     seen = []
@@ -293,4 +413,7 @@ def test_work_is_done_on_the_device_of_x_where_another_is_the_current_one(cupy, 
     for device in ("auto", "cuda"):
         detector = WeiPerDetector(weight, n_repeats=3, device=device).fit(X, y)
         assert np.isfinite(detector.score_samples(X)).all()
-    assert LogitDetector(weight).fit(X, y).score_samples(X).shape == (30,)
+    for detector in VARIANTS:
+        if not detector.__sklearn_tags__().target_tags.required:
+            detector = clone(detector).set_params(weight=weight).fit(X, y)
+            assert detector.score_samples(X).shape == (30,)
