@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skweiper._support.containers import as_host
+from skweiper._support.containers import as_host, beside
 from skweiper._support.conversion_errors import named_in_errors
 from skweiper._support.head_mistakes import check_is_array, check_is_layer, listed, matrices
 from skweiper._support.row_products import row_products
@@ -71,7 +71,7 @@ class Head:
             return features
         weight = self.weight.astype(features.dtype, copy=False)
         logits = row_products(features, weight)
-        logits += self.bias.astype(features.dtype, copy=False)
+        logits += beside(features, self.bias.astype(features.dtype, copy=False))
         return logits
 
 

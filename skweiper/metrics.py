@@ -34,6 +34,7 @@ __all__ = [
     "scores_of",
 ]
 
+from skweiper._support.containers import as_host
 from skweiper._support.known_outliers import inlier_flags, labels_as_array
 from skweiper._support.score_vectors import finite_vector
 
@@ -87,6 +88,7 @@ def auroc_of_rows(scores: NDArray, is_id: NDArray[np.bool_]) -> NDArray:
     -------
     ndarray of shape (n_candidates,), in [0, 1]; NaN where ID or OOD samples are missing.
     """
+    scores, is_id = as_host(scores), as_host(is_id)
     n_id = int(np.count_nonzero(is_id))
     n_ood = len(is_id) - n_id
     if n_id == 0 or n_ood == 0:
@@ -256,7 +258,7 @@ def scores_of(detector: Scoring, X: ArrayLike) -> NDArray[Any]:
             f"{type(detector).__name__} has no score_samples(X), higher = more in-distribution, "
             "as scikit-learn's outlier detectors have. Wrap it in a class that has."
         )
-    return np.asarray(detector.score_samples(X))
+    return np.asarray(as_host(detector.score_samples(X)))
 
 
 @dataclass(frozen=True)

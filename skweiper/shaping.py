@@ -2,6 +2,9 @@
 
 They keep the feature space, so they may stand before any detector in a Pipeline:
 `make_pipeline(ReAct(percentile=90), WeiPerDetector(weight, bias, method="energy"))`.
+
+Their arithmetic is made of functions that CuPy takes over from NumPy: features on a GPU are shaped
+there.
 """
 
 from numbers import Real
@@ -11,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
+from skweiper._support.containers import as_host, beside, on_device_of
 from skweiper._support.memory import SHAPER_CHUNKS, memory_budget, rows_within
-from skweiper._support.parameters import Interval, StrOptions
+from skweiper._support.parameters import Interval, StrOptions, gives_tables
 from skweiper._support.quantile import pooled_quantile
 from skweiper._support.rows import FeatureRows, checked_rows, row_slices
 from skweiper._support.validation import (
@@ -72,17 +76,16 @@ def _pruning_scale(features, kept):
     """
     total = features.sum(axis=1, keepdims=True)
     kept_total = np.take_along_axis(features, kept, axis=1).sum(axis=1, keepdims=True)
-    ratio = np.zeros_like(total)
+    is_zero = kept_total == 0
     with np.errstate(over="ignore"):
-        np.divide(total, kept_total, out=ratio, where=kept_total != 0)
+        ratio = np.where(is_zero, 0, total / np.where(is_zero, 1, kept_total))
     return np.exp(np.clip(ratio, -LARGEST_EXPONENT, LARGEST_EXPONENT))
 
 
 class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
     """Base of the shapers: a subclass defines `_shape(features)`, and may define `_learn(chunks)`.
 
-    Arrays on a GPU are taken; the result is always a NumPy array. Known outliers (y == -1) take
-    no part in `fit`.
+    Features on a GPU are shaped there. Known outliers (y == -1) take no part in `fit`.
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -106,7 +109,8 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
             mask = inlier_rows(X, y)
             check_width_and_names(self, X, reset=True)
             rows = FeatureRows.where(X, mask)
-            self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
+            with on_device_of(rows.X):
+                self._learn(lambda: (features for _, features in _chunks(rows, np.float32)))
         return self
 
     def transform(self, X: ArrayLike) -> Any:
@@ -119,7 +123,8 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            float64 where X is, else float32.
+            float32 where X is float16 or float32, else float64; a CuPy array on the device of X
+            where that is on a GPU, unless `set_output` asks for tables.
 
         Raises
         ------
@@ -130,8 +135,14 @@ class FeatureShaper(OneToOneFeatureMixin, TransformerMixin, Estimator):
         if fitted is not self:
             return fitted.transform(X)
         rows = checked_rows(self, X)
+        with on_device_of(rows.X):
+            shaped = self._shaped(rows)
+        return as_host(shaped) if gives_tables(self) else shaped
+
+    def _shaped(self, rows):
         dtype = _result_dtype(rows.X)
-        shaped = np.empty(rows.X.shape, dtype=dtype)
+        like = rows.X if rows.is_on_device else None
+        shaped = np.empty(rows.X.shape, dtype=dtype, like=like)
         for part, features in _chunks(rows, dtype):
             with np.errstate(over="ignore", invalid="ignore"):
                 shaped[part] = self._shape(features)
@@ -166,7 +177,8 @@ def _chunks(rows, dtype):
     """Yield (slice, features) of consecutive rows that fit their share of the memory."""
     bytes_per_row = BYTES_PER_SHAPED_FEATURE * rows.n_features
     n_rows = rows_within(memory_budget(SHAPER_CHUNKS), bytes_per_row, len(rows))
-    return rows.chunks(row_slices(len(rows), n_rows), dtype)
+    for part in row_slices(len(rows), n_rows):
+        yield part, rows.load_in_place(part, dtype)
 
 
 class ReAct(FeatureShaper):
@@ -370,14 +382,15 @@ def _profile_over_ties(ordered, profile):
     -------
     ndarray of shape (n_samples, n_features), float64
     """
-    is_first = np.ones(ordered.shape, dtype=bool)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
+    is_first = np.ones_like(ordered, dtype=bool)
+    is_first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     first = np.flatnonzero(is_first)
     n_equal = np.diff(first, append=ordered.size)
     ranks = first % ordered.shape[1]
-    sums = np.concatenate([[0.0], np.cumsum(profile)])
+    sums = beside(ordered, np.concatenate([[0.0], np.cumsum(profile)]))
     means = (sums[ranks + n_equal] - sums[ranks]) / n_equal
-    return np.repeat(means, n_equal).reshape(ordered.shape)
+    # The place of each value's mean; `np.repeat` would take counts from the host only.
+    return means[np.cumsum(is_first) - 1].reshape(ordered.shape)
 
 
 class RAS(FeatureShaper):
@@ -429,7 +442,7 @@ class RAS(FeatureShaper):
         for features in chunks():
             total = total + np.sort(features, axis=1).sum(axis=0, dtype=np.float64)
             n_samples += len(features)
-        self.profile_ = total / n_samples
+        self.profile_ = as_host(total / n_samples)
 
     def _shape(self, features):
         order = np.argsort(features, axis=1)

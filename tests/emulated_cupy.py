@@ -4,14 +4,15 @@ Like CuPy, and unlike NumPy, arrays refuse to mix with NumPy's or to be converte
 reductions give arrays. Kernels run as they are written, compiled for the CPU against
 `emulated_cuda.hpp`. Everything is computed at once, but each stream remembers which memory its work
 has touched since it was last waited for: memory that is freed meanwhile to the arena of another
-stream is a hazard. Timing and rounding of a real device are not emulated.
+stream is a hazard. Arrays know the device that was the current one when they were made, and refuse
+work while another one is. Timing and rounding of a real device are not emulated.
 """
 
 import ctypes
 import subprocess
 import threading
 import weakref
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
@@ -184,7 +185,7 @@ class ndarray(NDArrayOperatorsMixin):
     """An array that behaves like CuPy's towards NumPy."""
 
     def __init__(self, values):
-        self.values = values
+        self.values, self.device = values, Device()
         if values.base is None and values.size:
             POOL.take(values)
 
@@ -194,7 +195,6 @@ class ndarray(NDArrayOperatorsMixin):
     size = property(lambda self: self.values.size)
     nbytes = property(lambda self: self.values.nbytes)
     flags = property(lambda self: self.values.flags)
-    device = property(lambda self: Device(0))
     T = property(lambda self: wrapped(self.values.T))
     __cuda_array_interface__ = property(lambda self: self.values.__array_interface__)
 
@@ -211,19 +211,33 @@ class ndarray(NDArrayOperatorsMixin):
         return called(ufunc)(*inputs, **kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
-        return getattr(MODULE, func.__name__)(*args, **kwargs)
+        if func.__module__ == "numpy":
+            return getattr(MODULE, func.__name__)(*args, **kwargs)
+        return called(func)(*args, **kwargs)  # those of numpy.linalg
 
     def __getitem__(self, key):
+        self.check_device()
         return wrapped(self.values[index(key)])
 
     def __setitem__(self, key, value):
+        self.check_device()
         POOL.touch(self.values)
         self.values[index(key)] = unwrapped(value)
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return called(getattr(self.values, name))
+        method = called(getattr(self.values, name))
+
+        def call(*args, **kwargs):
+            self.check_device()
+            return method(*args, **kwargs)
+
+        return call
+
+    def check_device(self):
+        """Fail where another device than that of this array is the current one."""
+        assert self.device.id == Device().id, "work on an array of another device"
 
     def __len__(self):
         return len(self.values)
@@ -274,6 +288,7 @@ def unwrapped(value):
     if isinstance(value, tuple | list):
         return tuple(map(unwrapped, value))
     if isinstance(value, ndarray):
+        value.check_device()
         POOL.touch(value.values)
         return value.values
     return value
@@ -303,12 +318,23 @@ def asarray(a, dtype=None):
     return ndarray(np.array(a, dtype))
 
 
-class Device(nullcontext):
-    def __init__(self, device=0):
-        super().__init__(self)
-        self.id = int(device)
+class Device:
+    """One of any number of devices, the current one by default."""
+
+    current = threading.local()
+
+    def __init__(self, device=None):
+        entered = getattr(self.current, "entered", ())
+        self.id = int(device) if device is not None else entered[-1] if entered else 0
         self.compute_capability = "00"
         self.attributes = {"ClockRate": 1_000_000, "MultiProcessorCount": 1}
+
+    def __enter__(self):
+        self.current.entered = (*getattr(self.current, "entered", ()), self.id)
+        return self
+
+    def __exit__(self, *exception):
+        self.current.entered = self.current.entered[:-1]
 
     def synchronize(self):
         pass
@@ -343,6 +369,7 @@ class RawModule:
 
 def c_value(argument):
     if isinstance(argument, ndarray):
+        argument.check_device()
         POOL.touch(argument.values)
         return ctypes.c_void_p(argument.values.ctypes.data)
     return C_TYPES[argument.dtype.kind](argument.item())
@@ -366,6 +393,7 @@ class Module(ModuleType):
 def emulated_cupy(library, free_bytes=2**30):
     """The module, with kernels from `library` and so much memory on its device."""
     MODULE.ndarray, MODULE.asarray, MODULE.array = ndarray, asarray, asarray
+    MODULE.shape = lambda a: a.shape
     MODULE.is_available = lambda: True
     MODULE.asnumpy = lambda a: a.get()
     MODULE.RawModule = lambda code, options: RawModule(library)

@@ -1,5 +1,7 @@
 """Arrays and tables of other libraries, told apart by what they offer; none is imported."""
 
+from contextlib import nullcontext
+
 import numpy as np
 
 
@@ -43,6 +45,23 @@ def as_host(array):
     if is_device_array(array):
         return as_cupy(array).get()
     return array.astype(np.float32) if is_bfloat16(array) else array
+
+
+def on_device_of(X):
+    """Context in which a CuPy array is indexed, and arrays are made beside it, on its own device.
+
+    CuPy does both on the current device; any other array needs no context.
+    """
+    return X.device if is_device_array(X) and hasattr(X, "get") else nullcontext()
+
+
+def beside(X, array):
+    """A NumPy array where X lives: as a CuPy array on its device, or as it is."""
+    if not is_device_array(X):
+        return array
+    X = as_cupy(X)
+    with on_device_of(X):
+        return np.asarray(array, like=X)
 
 
 def as_cupy(X):

@@ -165,7 +165,7 @@ def labelled_auroc(y, scores):
     -------
     float, in [0, 1]; NaN, with a warning that says why, where one kind is missing.
     """
-    y = labels_as_array(y)
+    y, scores = labels_as_array(y), as_host(scores)
     if y.shape != scores.shape:
         raise ValueError(
             f"y must have shape {scores.shape}, one label per row of X, got shape {y.shape}. "

@@ -2,7 +2,8 @@
 
 BLAS sums in another order at the edges of a matrix than within it, and where it shares the work
 among threads. So rows are multiplied in tiles of a few fixed sizes by one thread, and a probe of
-the machine's own kernel finds out which tiles treat all their places alike.
+the machine's own kernel finds out which tiles treat all their places alike. On a GPU the order is
+that of cuBLAS, whatever it is.
 """
 
 from functools import cache
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skweiper._support.blas_limit import one_blas_thread
+from skweiper._support.containers import beside, is_device_array
 
 LARGEST_PROBE = 2048
 """Columns of a probe at most: of more, as many as leave the same remainder by `PANEL`."""
@@ -103,12 +105,15 @@ def row_products(rows, weight):
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n_features), float32 or float64, C-contiguous
+        On a GPU the product is made there, and a row's bits may depend on the number of rows.
     weight : ndarray of shape (n_columns, n_features), of the same dtype
 
     Returns
     -------
     ndarray of shape (n_rows, n_columns), of the same dtype
     """
+    if is_device_array(rows):
+        return rows @ beside(rows, weight).T
     products = np.empty((len(rows), len(weight)), rows.dtype)
     tiles = tiles_for(rows.dtype, *weight.shape, bool(weight.flags.c_contiguous))
     if tiles:
@@ -119,6 +124,18 @@ def row_products(rows, weight):
     else:
         np.einsum("ik,jk->ij", rows, weight, out=products)
     return products
+
+
+def row_dots(rows, others):
+    """Inner product of each row and the other of the same number, ndarray of shape (n_rows,).
+
+    Parameters
+    ----------
+    rows, others : ndarray of shape (n_rows, n_features)
+    """
+    if is_device_array(rows):  # CuPy's einsum would make one matrix product per row
+        return np.sum(rows * others, axis=1)
+    return np.einsum("ij,ij->i", rows, others)
 
 
 def weights_together(n_columns):

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skweiper._support.containers import as_host, column_names, columns_of, is_foreign_frame
+from skweiper._support.containers import (
+    as_host,
+    column_names,
+    columns_of,
+    is_foreign_frame,
+    on_device_of,
+)
 
 MOST_UNUSED = 2
 """Neighbouring rows are read together if these are at most so many times the rows asked for: h5py
@@ -138,7 +144,10 @@ def rows_at(X, index):
         return X.table_of(index)
     if isinstance(X, RowView):
         return ChosenRows(X, index)
-    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+    if hasattr(X, "iloc"):
+        return X.iloc[index]
+    with on_device_of(X):
+        return X[index]
 
 
 def unwrapped(X):

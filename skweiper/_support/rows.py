@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._support.containers import as_host, is_device_array, on_device_of
 from skweiper._support.validation import (
-    as_host,
     check_feature_matrix,
     check_finite,
     check_width_and_names,
-    is_device_array,
 )
 
 
@@ -61,7 +60,10 @@ class FeatureRows:
     def raw(self, rows):
         """Values of a slice of the rows as they came."""
         chosen = rows if self.row_index is None else self.row_index[rows]
-        return self.X.iloc[chosen].to_numpy() if hasattr(self.X, "iloc") else self.X[chosen]
+        if hasattr(self.X, "iloc"):
+            return self.X.iloc[chosen].to_numpy()
+        with on_device_of(self.X):
+            return self.X[chosen]
 
     def load(self, rows, dtype=np.float32):
         """A slice of the rows as a finite, C-contiguous array that must not be written to.
@@ -92,9 +94,14 @@ class FeatureRows:
         """`load`, from a GPU too."""
         return self._checked(as_host(self.raw(rows)), rows, dtype)
 
+    def load_in_place(self, rows, dtype=np.float64):
+        """`load`, where the rows live: as a CuPy array of rows on a GPU."""
+        with on_device_of(self.X):
+            return self._checked(self.raw(rows), rows, dtype)
+
     def _checked(self, source, rows, dtype):
         with np.errstate(over="ignore"):  # an overflow is reported by check_finite, with its place
-            chunk = np.ascontiguousarray(source, dtype=dtype)
+            chunk = source.astype(dtype, order="C", copy=False)
         check_finite(chunk, source, self.row_numbers(rows))
         return chunk
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skweiper._support.blocks import mapped, merged
+from skweiper._support.containers import as_host, on_device_of
 from skweiper._support.memory import PEER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import StrOptions
 from skweiper._support.rows import row_slices
@@ -35,17 +36,18 @@ def chunk_slices(n_rows, values_per_row, n_threads=1):
     return row_slices(n_rows, rows_within(budget, BYTES_PER_VALUE * values_per_row, most))
 
 
-def load_chunk(rows, part):
-    """Features of a slice of `FeatureRows` on the host, none too large to be squared."""
-    chunk = rows.load_copied(part)
+def load_chunk(rows, part, in_place=False):
+    """Features of a slice of `FeatureRows` on the host, or where they live, none too large to be
+    squared."""
+    chunk = rows.load_in_place(part) if in_place else rows.load_copied(part)
     if getattr(rows.X, "dtype", np.dtype(np.float64)).itemsize >= 8:
         check_squares(chunk, rows.row_numbers(part))
     return chunk
 
 
-def load_directions(rows, part):
+def load_directions(rows, part, in_place=False):
     """`load_chunk`, every row divided by its L2 norm; rows of zeros stay what they are."""
-    chunk = load_chunk(rows, part)
+    chunk = load_chunk(rows, part, in_place)
     return chunk / np.maximum(np.linalg.norm(chunk, axis=1), LEAST_LENGTH)[:, None]
 
 
@@ -70,9 +72,10 @@ def check_squares(chunk, row_numbers):
     too_large = np.abs(chunk) > LARGEST_VALUE
     if too_large.any():
         row, column = (int(i[0]) for i in np.nonzero(too_large))
+        value = float(chunk[row, column])
         raise ValueError(
             f"Input X contains a value too large to be squared in double precision "
-            f"({chunk[row, column]:g}; the limit is {LARGEST_VALUE:g}) at row {row_numbers[row]}, "
+            f"({value:g}; the limit is {LARGEST_VALUE:g}) at row {row_numbers[row]}, "
             f"column {column}. Rescale the features and the head together."
         )
 
@@ -83,7 +86,12 @@ class PeerDetector(BaseDetector):
     A subclass defines `_learn(rows, labels)`, `_score_features(features)` of a float64 chunk, and
     `_n_relations` if a row needs more numbers than its features and classes. One that learns by
     `mapped` and `merged` alone can be fitted on rows that lie elsewhere.
+
+    One with `_scores_in_place` scores rows on a GPU there: whatever it passes to `_map_rows` takes
+    CuPy arrays. All learn from copies on the host.
     """
+
+    _scores_in_place = False
 
     def _fit(self, rows, labels):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -116,16 +124,21 @@ class PeerDetector(BaseDetector):
         return available_threads()
 
     def _map_rows(self, rows, work, load=load_chunk):
-        """work(features) of all rows, concatenated; `load(rows, slice)` gives the features."""
-        n_threads = self._n_threads
+        """work(features) of all rows, concatenated on the host.
+
+        `load(rows, slice, in_place)` gives the features.
+        """
+        in_place = rows.is_on_device and self._scores_in_place
+        n_threads = 1 if in_place else self._n_threads
         parts = chunk_slices(len(rows), self._values_per_row, n_threads)
 
         def overflowing(part):
             # What overflows gives scores that are not finite, which are reported with their row.
             with np.errstate(over="ignore", invalid="ignore"):
-                return work(load(rows, part))
+                return as_host(work(load(rows, part, in_place)))
 
-        return np.concatenate(list(map_in_order(overflowing, parts, n_threads)))
+        with on_device_of(rows.X):
+            return np.concatenate(list(map_in_order(overflowing, parts, n_threads)))
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_features)

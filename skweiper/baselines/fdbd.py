@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skweiper._support.containers import beside
 from skweiper.baselines.base import HeadDetector
 from skweiper.baselines.moments import squared_distances
 
@@ -43,6 +44,8 @@ class FDBDDetector(HeadDetector):
     https://arxiv.org/abs/2312.11536
     """
 
+    _scores_in_place = True
+
     def __init__(
         self,
         weight: ArrayLike | None = None,
@@ -61,11 +64,11 @@ class FDBDDetector(HeadDetector):
         logits = self.head_.logits(features)
         lead = logits.max(axis=1, keepdims=True) - logits
         predicted, place = np.unique(logits.argmax(axis=1), return_inverse=True)
-        matrix = self.head_.matrix
+        matrix = beside(features, self.head_.matrix)
         between = np.sqrt(squared_distances(matrix[predicted], matrix))[place]
         # Two classes of one weight share no boundary: they count as distance zero.
-        distances = np.divide(lead, between, out=np.zeros_like(lead), where=between > 0)
-        to_mean = np.linalg.norm(features - self.mean_, axis=1)
+        distances = lead / np.where(between > 0, between, np.inf)
+        to_mean = np.linalg.norm(features - beside(features, self.mean_), axis=1)
         n_boundaries = max(1, self.head_.n_classes - 1)
         smallest = np.finfo(np.float64).eps
         return distances.sum(axis=1) / n_boundaries / np.maximum(to_mean, smallest)

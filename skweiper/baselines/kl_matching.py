@@ -49,6 +49,8 @@ class KLMatchingDetector(ClassDetector):
     https://arxiv.org/abs/1911.11132
     """
 
+    _scores_in_place = True
+
     def __init__(
         self,
         weight: ArrayLike | None = None,

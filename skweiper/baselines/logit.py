@@ -24,7 +24,7 @@ class LogitDetector(HeadDetector):
         Bias of the final layer. None means zeros.
     method : {"msp", "max_logit", "energy", "entropy", "gen"} or callable, default="msp"
         A name in `skweiper.scores`, or a callable from logits of shape (..., n_classes) to scores
-        of shape (...), higher = more in-distribution.
+        of shape (...), higher = more in-distribution. It gets CuPy arrays where X is on a GPU.
     temperature : float, default=1.0
         T > 0: the score is taken of logits / T (energy also multiplied by T, as published).
     contamination : float, default=0.05
@@ -48,6 +48,7 @@ class LogitDetector(HeadDetector):
     The function in `skweiper.scores` names the source of each other score.
     """
 
+    _scores_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "method": [StrOptions(set(LOGIT_SCORES)), callable],

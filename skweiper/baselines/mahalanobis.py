@@ -3,6 +3,7 @@
 from numpy.typing import ArrayLike
 
 from skweiper._support.blocks import merged
+from skweiper._support.containers import beside
 from skweiper._support.row_products import row_products
 from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, load_chunk, load_directions
@@ -91,6 +92,7 @@ class MahalanobisDetector(ClassDetector):
     (1000,)
     """
 
+    _scores_in_place = True
     _parameter_constraints = {**ClassDetector._parameter_constraints, "normalize": ["boolean"]}
 
     def __init__(
@@ -133,5 +135,5 @@ class MahalanobisDetector(ClassDetector):
 
     def _score_features(self, features):
         # Distances of centred vectors cancel less.
-        whitened = row_products(features - self.centre_, self.whitening_.T)
+        whitened = row_products(features - beside(features, self.centre_), self.whitening_.T)
         return -squared_distances(whitened, self.whitened_means_).min(axis=1)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
+from skweiper._support.containers import beside
 from skweiper._support.row_products import row_products
 from skweiper.baselines.dominance import Deviations, warn_of_dominant_rows
 
@@ -230,5 +231,5 @@ def squared_distances(whitened, whitened_means):
     """
     distances = -2.0 * row_products(whitened, whitened_means)
     distances += np.square(whitened).sum(axis=1)[:, None]
-    distances += np.square(whitened_means).sum(axis=1)
+    distances += beside(distances, np.square(whitened_means).sum(axis=1))
     return np.maximum(distances, 0.0, out=distances)

@@ -5,7 +5,9 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skweiper._support.containers import beside
 from skweiper._support.parameters import Interval
+from skweiper._support.row_products import row_dots
 from skweiper.baselines.base import HeadDetector
 
 
@@ -46,6 +48,7 @@ class NCIDetector(HeadDetector):
     https://arxiv.org/abs/2311.01479
     """
 
+    _scores_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -69,7 +72,7 @@ class NCIDetector(HeadDetector):
 
     def _score_features(self, features):
         predicted = self.head_.logits(features).argmax(axis=1)
-        centred = features - self.mean_
-        along = np.einsum("ij,ij->i", self.head_.matrix[predicted], centred)
+        centred = features - beside(features, self.mean_)
+        along = row_dots(beside(features, self.head_.matrix)[predicted], centred)
         length = np.maximum(np.linalg.norm(centred, axis=1), np.finfo(np.float64).eps)
         return along / length + self.alpha * np.abs(features).sum(axis=1)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skweiper._support.blocks import merged
+from skweiper._support.containers import beside
 from skweiper._support.row_products import row_products
 from skweiper._typing import ClassSource
 from skweiper.baselines.mahalanobis import MahalanobisDetector
@@ -101,5 +102,6 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
         return Scatter.of(rows, chunks, lambda part: self.background_mean_)
 
     def _score_features(self, features):
-        centred = row_products(features - self.background_mean_, self.background_whitening_.T)
-        return np.square(centred).sum(axis=1) + super()._score_features(features)
+        centred = features - beside(features, self.background_mean_)
+        whitened = row_products(centred, self.background_whitening_.T)
+        return np.square(whitened).sum(axis=1) + super()._score_features(features)

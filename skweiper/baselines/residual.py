@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from skweiper._support.blocks import merged
+from skweiper._support.containers import beside
 from skweiper._support.parameters import Interval
 from skweiper._support.row_products import row_products
 from skweiper.baselines.base import LARGEST_VALUE, HeadDetector
@@ -63,6 +64,7 @@ class ResidualDetector(HeadDetector):
     https://arxiv.org/abs/2203.10807
     """
 
+    _scores_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "n_components": [Interval(Integral, 0, None, closed="left"), None],
@@ -93,7 +95,7 @@ class ResidualDetector(HeadDetector):
         return Scatter.of(rows, self._chunks(rows), lambda part: self.origin_)
 
     def _residual(self, features):
-        residual = row_products(features - self.origin_, self.residual_basis_.T)
+        residual = row_products(features - beside(features, self.origin_), self.residual_basis_.T)
         return np.linalg.norm(residual, axis=1)
 
     def _score_features(self, features):

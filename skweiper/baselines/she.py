@@ -5,10 +5,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.preprocessing import normalize
 
 from skweiper._support.blocks import merged
+from skweiper._support.containers import beside
 from skweiper._support.parameters import StrOptions
+from skweiper._support.row_products import row_dots
 from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, MembersDetector
 from skweiper.baselines.moments import ClassSums
@@ -16,12 +17,19 @@ from skweiper.baselines.moments import ClassSums
 
 def inner_product(features, patterns):
     """Inner product of each row with its pattern, ndarray of shape (n_samples,)."""
-    return np.einsum("ij,ij->i", features, patterns)
+    return row_dots(features, patterns)
 
 
 def cosine(features, patterns):
     """Cosine of each row and its pattern; 0 for a row of zeros."""
-    return inner_product(normalize(features), normalize(patterns))
+    return inner_product(_directions(features), _directions(patterns))
+
+
+def _directions(rows):
+    """Every row divided by its L2 norm; (nearly) zero ones stay what they are."""
+    lengths = np.sqrt(row_dots(rows, rows))
+    smallest = 10 * np.finfo(lengths.dtype).eps
+    return rows / np.where(lengths < smallest, 1.0, lengths)[:, None]
 
 
 def minus_distance(features, patterns):
@@ -79,6 +87,7 @@ class SHEDetector(MembersDetector):
     https://openreview.net/forum?id=KkazG4lgKL
     """
 
+    _scores_in_place = True
     _parameter_constraints = {
         **ClassDetector._parameter_constraints,
         "metric": [StrOptions(set(SIMILARITIES))],
@@ -110,5 +119,5 @@ class SHEDetector(MembersDetector):
         return ClassSums.of(self._chunks(rows), members, self.head_.n_classes)
 
     def _score_features(self, features):
-        patterns = self.patterns_[self._predicted_class(features)]
+        patterns = beside(features, self.patterns_)[self._predicted_class(features)]
         return SIMILARITIES[self.metric](features, patterns)

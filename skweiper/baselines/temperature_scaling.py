@@ -62,6 +62,7 @@ class TemperatureScalingDetector(HeadDetector):
     https://arxiv.org/abs/1706.04599
     """
 
+    _scores_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither"), None],

@@ -9,6 +9,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._support.containers import as_host, on_device_of
 from skweiper._support.known_outliers import labelled_auroc
 from skweiper._support.parameters import HasMethods, StrOptions
 from skweiper._support.validation import inlier_rows
@@ -82,10 +83,13 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         """
         with self._fitting():
             self._validate_params()
+            y = as_host(y)
             mask = inlier_rows(X, y)
             if mask is not None:
                 rows = np.flatnonzero(mask)
-                X, y = _safe_indexing(X, rows), _safe_indexing(np.asarray(y), rows)
+                with on_device_of(X):
+                    X = _safe_indexing(X, rows)
+                y = _safe_indexing(np.asarray(y), rows)
             self.estimator_ = clone(self.estimator)
             if y is None:
                 self.estimator_.fit(X)

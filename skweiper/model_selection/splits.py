@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, KFold
 from sklearn.utils import check_consistent_length
 
+from skweiper._support.containers import as_cupy, as_host, beside, is_device_array, on_device_of
 from skweiper._support.row_views import as_pandas
 from skweiper._support.validation import inlier_rows
 from skweiper._typing import IntArray, NamedSets, Seed
@@ -138,7 +139,7 @@ class OODSplit(BaseCrossValidator):
 
 def _names_of(groups, rows):
     """The datasets of some rows, none of them missing."""
-    names = np.asarray(groups, dtype=object)[rows]
+    names = np.asarray(as_host(groups), dtype=object)[rows]
     missing = pd.isna(names)
     if missing.any():
         raise ValueError(
@@ -165,7 +166,8 @@ def train_validation_split_for_ood(
     Returns
     -------
     X : ndarray or DataFrame of shape (n_train + n_val_id + n_val_ood, n_features)
-        All rows in this order; a DataFrame, with the index of the parts, where all are tables.
+        All rows in this order; a DataFrame, with the index of the parts, where all are tables; a
+        CuPy array where `X_train` is on a GPU, to which the other parts are copied.
     y : ndarray of shape (n_samples,), int
         +1 for ID rows, -1 for OOD rows.
     cv : list of one (train, test) pair of ndarrays
@@ -210,13 +212,16 @@ def train_validation_split_for_ood(
 def _stacked(parts):
     """All parts below each other; a DataFrame, each row with its own index, where all are tables.
 
+    On the device of the training rows, or in host memory where they are.
+
     Parameters
     ----------
     parts : dict of str to array-like of shape (n_samples, n_features)
     """
     parts = {name: as_pandas(part) for name, part in parts.items()}
     are_frames = all(hasattr(part, "iloc") for part in parts.values())
-    parts = {name: X if are_frames else np.asarray(X) for name, X in parts.items()}
+    if not are_frames:
+        parts = {name: _array_beside(parts["X_train"], X) for name, X in parts.items()}
     for name, part in parts.items():
         if part.ndim != 2 or 0 in part.shape:
             raise ValueError(
@@ -232,4 +237,14 @@ def _stacked(parts):
             )
     if are_frames:
         return pd.concat(list(parts.values()))
-    return np.concatenate(list(parts.values()))
+    with on_device_of(first):
+        return np.concatenate(list(parts.values()))
+
+
+def _array_beside(X_train, X):
+    """X as an array where the training rows live."""
+    if is_device_array(X_train) and is_device_array(X):
+        X_train, X = as_cupy(X_train), as_cupy(X)
+        if X_train.device.id == X.device.id:
+            return X
+    return beside(X_train, np.asarray(as_host(X)))

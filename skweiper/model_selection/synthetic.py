@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
+from skweiper._support.containers import as_host, beside
 from skweiper._support.parameters import Interval, StrOptions, validate_parameter_constraints
 from skweiper._support.row_views import as_pandas
 from skweiper._typing import Seed
@@ -114,7 +115,9 @@ def synthetic_outliers(
     Returns
     -------
     ndarray or DataFrame of shape (n_samples, n_features), float32
-        A DataFrame with the columns of X where X is a table.
+        A DataFrame with the columns of X where X is a table. Where X is on a GPU, a CuPy array
+        beside it; the outliers are drawn on the CPU all the same, so that a seed means the same
+        everywhere.
 
     Raises
     ------
@@ -139,11 +142,11 @@ def synthetic_outliers(
     X = as_pandas(X)
     columns = X.columns if hasattr(X, "iloc") else None
     # In one order, or the sums behind the noise would differ between a frame and its values.
-    X = check_array(X, dtype=np.float32, order="C", input_name="X")
+    features = check_array(as_host(X), dtype=np.float32, order="C", input_name="X")
     classes = None
     if weight is not None:
-        classes = check_head(weight, bias, X.shape[1]).logits(X).argmax(axis=1)
+        classes = check_head(weight, bias, features.shape[1]).logits(features).argmax(axis=1)
     make = SYNTHETIC_METHODS[method]
-    made = make(X, n_samples or len(X), classes, check_random_state(random_state))
-    made = made.astype(np.float32)
-    return made if columns is None else pd.DataFrame(made, columns=columns)
+    n_samples = n_samples or len(features)
+    made = make(features, n_samples, classes, check_random_state(random_state)).astype(np.float32)
+    return beside(X, made) if columns is None else pd.DataFrame(made, columns=columns)

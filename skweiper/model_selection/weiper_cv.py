@@ -17,6 +17,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from skweiper._support.containers import as_host
 from skweiper._support.progress import track
 from skweiper._support.validation import check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper._typing import Device, Engine, FloatArray, IntArray, Seed
@@ -196,7 +197,7 @@ class WeiPerDetectorCV(BaseDetector):
         self._validate_params()
         self._scorer()  # an unknown name is told before the sweep
         X = check_feature_matrix(X, type(self).__name__)
-        y = _signed_labels(X, y)
+        y, groups = _signed_labels(X, y), as_host(groups)
         check_consistent_length(X, groups)
         check_width_and_names(self, X, reset=True)
         template = self._template()

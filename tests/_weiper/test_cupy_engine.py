@@ -588,10 +588,12 @@ def test_every_detector_takes_device_arrays(cupy, entry):
     np.testing.assert_allclose(scored, expected, rtol=1e-3)
 
 
-def test_shapers_take_device_arrays_and_give_numpy(cupy):
+def test_shapers_keep_the_features_on_the_device(cupy):
     weight, X = make_data()
     on_device = cupy.asarray(X)
-    np.testing.assert_array_equal(ReAct().fit_transform(on_device), ReAct().fit_transform(X))
+    shaped = ReAct().fit_transform(on_device)
+    assert type(shaped) is cupy.ndarray
+    np.testing.assert_array_equal(shaped.get(), ReAct().fit_transform(X))
     pipeline = make_pipeline(ReAct(), make_detector(weight, method="energy", device="cuda"))
     scored = pipeline.fit(on_device).score_samples(on_device)
     expected = pipeline.set_params(weiperdetector__device="cpu").fit(X).score_samples(X)

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from ctypes.util import find_library
 from importlib.resources import files
 from pathlib import Path
@@ -40,6 +41,7 @@ class DeviceArray(np.ndarray):
     """Stands for an array on a GPU."""
 
     __cuda_array_interface__ = None
+    device = nullcontext()
 
     def get(self):
         return np.array(self)

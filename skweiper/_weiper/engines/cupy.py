@@ -252,17 +252,10 @@ class CupyEngine(ArrayEngine):
 
     def load(self, source, rows):
         """A slice of the rows of `FeatureRows` as finite float32 features on the device."""
-        raw = (
-            self._device_rows(source, rows) if source.is_on_device else self._uploaded(source, rows)
-        )
+        raw = source.raw(rows) if source.is_on_device else self._uploaded(source, rows)
         features = self.xp.ascontiguousarray(raw, dtype=np.float32)
-        row_numbers = range(len(source)) if source.row_index is None else source.row_index
-        check_finite(features, raw, row_numbers[rows])
+        check_finite(features, raw, source.row_numbers(rows))
         return features
-
-    def _device_rows(self, source, rows):
-        X = self.xp.asarray(source.X)
-        return X[rows] if source.row_index is None else X[self.xp.asarray(source.row_index[rows])]
 
     def _uploaded(self, source, rows):
         """Rows in their own dtype, through page-locked memory: half the copy for float16.
