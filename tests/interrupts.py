@@ -1,5 +1,6 @@
 """Interrupts at every point of some work, one after the other."""
 
+import gc
 import sys
 from itertools import count
 from time import monotonic, sleep
@@ -29,6 +30,8 @@ def interrupted_at(point, work):
             sys.setprofile(None)
             raise KeyboardInterrupt
 
+    is_collecting = gc.isenabled()
+    gc.disable()  # an interrupt in somebody's gc callback would be theirs, and only be reported
     sys.setprofile(watch)
     try:
         work()
@@ -36,6 +39,8 @@ def interrupted_at(point, work):
         return error
     finally:
         sys.setprofile(None)
+        if is_collecting:
+            gc.enable()
     return None
 
 
