@@ -277,6 +277,7 @@ def small_files(folder, rows, n_files):
 def test_killed_before_any_operation_on_files_it_ends_as_if_it_were_not(
     children, fast_detector, tmp_path, rows
 ):
+    pytest.importorskip("typer")
     from tests.cli.killing import watch_once
 
     folder = small_files(tmp_path / "in", rows, 2)
@@ -295,6 +296,7 @@ def test_killed_before_any_operation_on_files_it_ends_as_if_it_were_not(
 def test_killed_at_random_moments_it_ends_as_if_it_were_not(
     children, fast_detector, tmp_path, rows
 ):
+    pytest.importorskip("typer")
     from tests.cli.killing import watch_once
 
     folder = small_files(tmp_path / "in", rows, 12)

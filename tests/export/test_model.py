@@ -150,7 +150,7 @@ def test_the_standard_s_own_evaluator_agrees(any_kind, small):
     score, p_value, decision = ReferenceEvaluator(model).run(None, {"features": X})
     found = run(model, X)
     np.testing.assert_allclose(score, found["score"], rtol=1e-5, atol=1e-6)
-    assert np.abs(p_value - found["p_value"]).max() <= 0.02
+    assert np.abs(p_value - found["p_value"]).max() <= 0.02 + 1e-9
     assert decision.dtype == np.int64
 
 
