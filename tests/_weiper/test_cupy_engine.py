@@ -62,7 +62,14 @@ def assert_moved_at_most(counts, expected, n_values):
 @pytest.mark.parametrize("projection", ["implicit", "explicit"])
 @pytest.mark.parametrize(
     "n_samples, n_repeats, n_classes, n_bins",
-    [(1, 1, 1, 2), (3, 100, 10, 100), (2, 33, 33, 7), (2, 7, 100, 1001), (3, 257, 3, 80)],
+    [
+        (1, 1, 1, 2),
+        (3, 100, 10, 100),
+        (2, 33, 33, 7),
+        (2, 7, 100, 1001),
+        (2, 7, 100, 5001),
+        (3, 257, 3, 80),
+    ],
 )
 def test_kernels_agree_with_plain_operations(
     cupy, projection, n_samples, n_repeats, n_classes, n_bins

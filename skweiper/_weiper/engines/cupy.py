@@ -204,7 +204,7 @@ class CupyEngine(ArrayEngine):
     def _tile_rows(self, n_rows, values_per_row):
         """Whole tiles of cuBLAS's kernels, where there are several."""
         rows = super()._tile_rows(n_rows, values_per_row)
-        return rows if rows == n_rows else max(rows % PRODUCT_ROWS, rows - rows % PRODUCT_ROWS)
+        return rows if rows == n_rows else rows - rows % PRODUCT_ROWS or rows
 
     def matmul(self, left, right):
         """The product of two matrices; a full device is an error of memory here, too."""
@@ -313,7 +313,8 @@ class CupyEngine(ArrayEngine):
         As `NumpyEngine.measure`, with CuPy arrays; a callable score gets
         CuPy arrays too.
         """
-        if not all(fits_shared_memory(bins.n_bins) for bins in logit_bins):
+        together = SAMPLES_TOGETHER if isinstance(block, ImplicitBlock) else 1
+        if not all(fits_shared_memory(bins.n_bins, together) for bins in logit_bins):
             return super().measure(features, block, logit_bins, scores, unperturbed, so_far)
         counts, score_sums = self._empty_results(features.shape[0], logit_bins, scores)
         launches = launches_of(counts, score_sums, logit_bins, scores)

@@ -42,7 +42,7 @@ def cells_bytes(n_bins, n_samples):
     return FLOAT32_BYTES * (n_bins + 2) * n_samples
 
 
-def fits_shared_memory(n_bins, n_samples=SAMPLES_TOGETHER):
+def fits_shared_memory(n_bins, n_samples):
     """Whether histograms of so many samples fit a thread block's shared memory."""
     return cells_bytes(n_bins, n_samples) <= SHARED_BYTES
 
