@@ -146,7 +146,7 @@ def head_for(path, dump, entries):
     Warns
     -----
     UserWarning
-        Features are taken as logits, or nothing takes the head.
+        Features are taken as logits, nothing takes the head, or features seem to be in its place.
     """
     from skweiper.io import load_head
 
@@ -162,7 +162,13 @@ def head_for(path, dump, entries):
         names = ", ".join(dict.fromkeys(entry.name for entry in entries))
         _warn(f"--head is not used: {names} looks at features only.")
     path, key = split_key(path)
-    return load_head(path, key=key, n_features=dump.shape[1])
+    weight, bias = load_head(path, key=key, n_features=dump.shape[1])
+    if len(weight) == dump.shape[0]:
+        _warn(
+            f"The head in {path} has as many classes as {dump.path} has rows, {len(weight):,}: are "
+            "these features? Pass the final layer's weight and bias."
+        )
+    return weight, bias
 
 
 def _warn(message):

@@ -48,6 +48,11 @@ def test_fit_passes_every_option_to_the_class(folder, rows, head):
     assert loaded.about["head"]["n_classes"] == 150
 
 
+def test_features_in_the_place_of_the_head_are_noticed(folder):
+    result = run("fit", "train.parquet", "--head", "train.parquet", "-o", "no_head.skops")
+    assert "are these features?" in " ".join(result.err.split())
+
+
 def test_fit_of_another_detector_needs_no_head(folder, rows):
     fitted = run("fit", "train.parquet", "--detector", "knn", "--n-neighbors", 7, "-o", "k.skops")
     assert (fitted.code, fitted.err) == (0, "")
