@@ -3,6 +3,8 @@
 All of them come from `numpy.random.RandomState`, whose stream is frozen.
 """
 
+from functools import cache
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import betaincinv, ndtr, ndtri
@@ -10,8 +12,14 @@ from scipy.special import betaincinv, ndtr, ndtri
 N_KNOTS = 513
 FARTHEST = 9.0
 """Standard normal quantile where the table ends: one draw in 10^19 is farther out."""
-PART_BYTES = 2**19
+CELL_BITS = 16
+"""The standard normal distribution is cut into 2^16 equally probable cells."""
+UNIT = 2.0**16
+"""What is one standard deviation in the table of normal values."""
+PART_BYTES = 3 * 2**15
 """Directions that are drawn together: they stay in a core's cache until they are divided."""
+STREAM_COORDINATES = 2**16
+"""Coordinates of directions that are worth a stream: to begin one costs as much as 20,000."""
 
 
 def sphere_marginal_quantile(n_features):
@@ -60,16 +68,62 @@ def draw_stratified_uniform(n_repeats, n_classes, random_state):
     return uniform
 
 
-def repeat_stream(seed, repeat):
-    """The random numbers of one repeat, which can be drawn before those of another or beside it.
+def numbered_stream(seed, number):
+    """One of a seed's streams, which can be drawn from before another one or beside it.
 
     Returns
     -------
     RandomState
     """
     return np.random.RandomState(
-        np.random.MT19937(np.random.SeedSequence(seed, spawn_key=(repeat,)))
+        np.random.MT19937(np.random.SeedSequence(seed, spawn_key=(number,)))
     )
+
+
+@cache
+def normal_cells():
+    """Mean of the standard normal distribution in each of its cells, as integers of 1 / UNIT.
+
+    Integers, so that sums of their squares are exact, in whatever order they are added up.
+
+    Returns
+    -------
+    ndarray of shape (2**CELL_BITS,), float64, ascending, read-only
+    """
+    n_cells = 2**CELL_BITS
+    edges = ndtri(np.arange(1, n_cells) / n_cells)
+    densities = np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi)
+    # The mean between two edges is the difference of the densities there, by the cell's share.
+    means = -n_cells * np.diff(densities, prepend=0.0, append=0.0)
+    cells = np.rint(UNIT * means)
+    cells.flags.writeable = False
+    return cells
+
+
+def draw_normal(n_values, random_state):
+    """Normal draws of mean 0: the two halves of a random word, looked up in a table and added.
+
+    Drawn faster than by NumPy's exact methods, and by a machine's arithmetic only, so that they are
+    the same everywhere. Their kurtosis is 3 to within 1e-4, and none is farther out than 6.2
+    standard deviations.
+
+    Parameters
+    ----------
+    n_values : int
+    random_state : RandomState
+        Gives a word of 32 bits for each value: drawn in parts they are the same.
+
+    Returns
+    -------
+    ndarray of shape (n_values,), float64
+        Integers, of variance 2 UNIT^2 to within 2e-6.
+    """
+    words = random_state.randint(0, 2**32, n_values, np.uint32)
+    cells = normal_cells()
+    values = cells.take(words & np.uint32(2**CELL_BITS - 1), mode="clip")
+    words >>= np.uint32(CELL_BITS)
+    values += cells.take(words, mode="clip")
+    return values
 
 
 def draw_directions(n_directions, n_features, random_state):
@@ -79,6 +133,7 @@ def draw_directions(n_directions, n_features, random_state):
     -------
     ndarray of shape (n_directions, n_features), rows of unit length
     """
-    directions = random_state.standard_normal((n_directions, n_features))
+    directions = draw_normal(n_directions * n_features, random_state)
+    directions = directions.reshape(n_directions, n_features)
     directions /= np.sqrt(np.einsum("ij,ij->i", directions, directions))[:, None]
     return directions

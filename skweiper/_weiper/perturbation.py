@@ -14,9 +14,10 @@ from skweiper._support.rows import row_slices
 from skweiper._support.threads import available_threads, map_in_order
 from skweiper._weiper.draws import (
     PART_BYTES,
+    STREAM_COORDINATES,
     draw_directions,
     draw_stratified_uniform,
-    repeat_stream,
+    numbered_stream,
     sphere_marginal_quantile,
 )
 from skweiper.head import Head
@@ -161,9 +162,10 @@ class Perturbation:
         fitting = rows_within(budget, self.bytes_per_repeat, self.n_repeats)
         is_whole = fitting == self.n_repeats
         repeats = fitting if is_whole else max(1, fitting // together) * together
+        streams = {}
         for first in range(0, self.n_repeats, repeats):
             numbers = range(first, min(first + repeats, self.n_repeats))
-            yield self.lengthened(self._directions_block(numbers))
+            yield self.lengthened(self._directions_block(numbers, streams))
 
     # What overflows is refused with the logits or the scores that it makes infinite.
     @np.errstate(over="ignore", invalid="ignore")
@@ -180,26 +182,30 @@ class Perturbation:
             weight = block.weight
             weight *= np.float32(self.delta)
             return block
-        self._for_each(self._add_head, block.weight)
-        return ExplicitBlock(block.weight, self.head.bias.astype(np.float32))
+        weight, together = block.weight, self._within_part(self._coordinates_per_repeat)
+        parts = [weight[part] for part in row_slices(len(weight), together)]
+        self._for_each(self._add_head, parts, weight.size)
+        return ExplicitBlock(weight, self.head.bias.astype(np.float32))
 
     @np.errstate(over="ignore", invalid="ignore")  # anew in each thread
-    def _add_head(self, repeat):
-        """Turn the directions of one repeat into its perturbed weights."""
+    def _add_head(self, repeats):
+        """Turn the directions of some repeats into their perturbed weights."""
         matrix, lengths = self.head.matrix, self.delta * self.head.norms[:, None]
-        for part in self._class_slices():
-            repeat[part] = matrix[part] + lengths[part] * repeat[part]
+        for part in row_slices(self.head.n_classes, self._within_part(self.head.n_features)):
+            repeats[:, part] = matrix[part] + lengths[part] * repeats[:, part]
 
-    def _class_slices(self):
-        """Classes whose directions in double precision are drawn together."""
-        n_bytes, n_classes = 8 * self.head.n_features, self.head.n_classes
-        return row_slices(n_classes, rows_within(PART_BYTES, n_bytes, n_classes))
+    @property
+    def _coordinates_per_repeat(self):
+        return self.head.n_classes * self.head.n_features
 
-    def _for_each(self, work, repeats):
-        """Do something with every repeat, by threads where there is enough to do."""
-        n_coordinates = len(repeats) * self.head.n_classes * self.head.n_features
+    def _within_part(self, n_coordinates):
+        """How many times so many coordinates in double precision stay in a core's cache."""
+        return max(1, PART_BYTES // (8 * n_coordinates))
+
+    def _for_each(self, work, items, n_coordinates):
+        """Do something with every item, by threads where there are coordinates enough."""
         n_threads = min(available_threads(), 1 + n_coordinates // LEAST_PER_THREAD)
-        for _ in map_in_order(work, repeats, n_threads):
+        for _ in map_in_order(work, items, n_threads):
             pass
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -215,17 +221,33 @@ class Perturbation:
             offsets[part] = norms * quantile(uniform[part])
         return replace(self.head_block(), offsets=offsets)
 
-    def _directions_block(self, numbers):
-        """The directions of the repeats of these consecutive numbers."""
-        head = self.head
-        weight = np.empty((len(numbers), head.n_classes, head.n_features), np.float32)
+    def _directions_block(self, numbers, streams):
+        """The directions of the repeats of these consecutive numbers.
+
+        Parameters
+        ----------
+        numbers : range
+            From where the last block ended.
+        streams : dict of int to RandomState
+            That of the last block's end, by its number, if it ended within a stream.
+        """
+        together = max(1, STREAM_COORDINATES // self._coordinates_per_repeat)
+        shape = (len(numbers), self.head.n_classes, self.head.n_features)
+        weight = np.empty(shape, np.float32)
 
         def draw(number):
-            stream = repeat_stream(self.seed, number)
-            for part in self._class_slices():
-                weight[number - numbers.start, part] = draw_directions(
-                    part.stop - part.start, head.n_features, stream
-                )
+            stream = streams.pop(number, None) or numbered_stream(self.seed, number)
+            first, last = number * together, (number + 1) * together
+            repeats = slice(max(first - numbers.start, 0), last - numbers.start)
+            self._write_directions(weight[repeats].reshape(-1, shape[2]), stream)
+            if last > numbers.stop:
+                streams[number] = stream
 
-        self._for_each(draw, numbers)
-        return ExplicitBlock(weight, np.zeros(head.n_classes, np.float32))
+        used = range(numbers.start // together, -(-numbers.stop // together))
+        self._for_each(draw, used, weight.size)
+        return ExplicitBlock(weight, np.zeros(shape[1], np.float32))
+
+    def _write_directions(self, directions, stream):
+        n_directions, n_features = directions.shape
+        for part in row_slices(n_directions, self._within_part(n_features)):
+            directions[part] = draw_directions(part.stop - part.start, n_features, stream)

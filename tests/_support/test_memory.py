@@ -61,7 +61,7 @@ def test_fit_and_score_stay_within_working_memory(
     if engine == "numba":
         pytest.importorskip("numba")
     monkeypatch.setattr(contract, "available_threads", lambda: n_threads)
-    rows = dump if n_repeats == 100 else dump[:300]
+    rows = dump[: {100: N_SAMPLES, 2000: 120}.get(n_repeats, 300)]
     detector = WeiPerDetector(
         weight, projection=projection, n_repeats=n_repeats, engine=engine, random_state=0
     )
@@ -128,9 +128,11 @@ def test_the_budget_changes_neither_scores_nor_threshold(dump, weight):
 def test_unperturbed_logits_are_computed_once_while_they_fit(dump, weight, monkeypatch):
     products = []
 
-    def counted(self, features, block, unperturbed=NumpyEngine.unperturbed):
+    computed = NumpyEngine.unperturbed
+
+    def counted(self, features, *args):
         products.append(len(features))
-        return unperturbed(self, features, block)
+        return computed(self, features, *args)
 
     monkeypatch.setattr(NumpyEngine, "unperturbed", counted)
     for budget, n_expected in ((1024, len(dump)), (0.5, 2 * len(dump))):

@@ -1,19 +1,26 @@
 """Random numbers of a perturbation: their distribution, and that only the seed decides them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import betaincinv
 from scipy.stats import kstest
 
 from skweiper._weiper.draws import (
+    UNIT,
     draw_directions,
+    draw_normal,
     draw_stratified_uniform,
-    repeat_stream,
+    normal_cells,
+    numbered_stream,
     sphere_marginal_quantile,
 )
+from skweiper._weiper.perturbation import Perturbation
+from skweiper.head import check_head
 
-FIRST_DRAWS = [0.4802034081078841, -0.5244748809650239, -0.9184219050570678]
-"""Of the first repeat of seed 0."""
+FIRST_DRAWS = [89781, 26813, 4567]
+"""Of the first stream of seed 0."""
 
 
 @pytest.mark.parametrize("n_features", [2, 3, 4, 5, 10, 64, 512, 4_096, 100_000])
@@ -56,13 +63,55 @@ def test_a_latin_hypercube_has_one_draw_per_stratum():
     np.testing.assert_array_equal(strata, np.repeat(np.arange(20)[:, None], 5, axis=1))
 
 
-def test_repeats_are_streams_of_their_own():
-    """The stream of a seed and a repeat is frozen: a model must score alike in later versions."""
+def test_streams_are_their_own():
+    """The streams of a seed are frozen: a model must score alike in later versions."""
     first, again, second, other = (
-        repeat_stream(seed, repeat).standard_normal(3)
-        for seed, repeat in ((0, 0), (0, 0), (0, 1), (1, 0))
+        draw_normal(3, numbered_stream(seed, number))
+        for seed, number in ((0, 0), (0, 0), (0, 1), (1, 0))
     )
     np.testing.assert_array_equal(first, again)
     assert not np.isin(second, first).any()
     assert not np.isin(other, first).any()
-    np.testing.assert_allclose(first, FIRST_DRAWS, rtol=1e-13)
+    np.testing.assert_array_equal(first, FIRST_DRAWS)
+
+
+def test_normal_draws_have_the_moments_of_the_normal_distribution():
+    """Exactly, over all words: each half of a word is one of the table's cells."""
+    cells = normal_cells() / UNIT
+    np.testing.assert_array_equal(cells, -cells[::-1])
+    second, fourth, sixth = ((cells**power).mean() for power in (2, 4, 6))
+    assert second == pytest.approx(1, abs=2e-6)
+    assert (2 * fourth + 6 * second**2) / 4 == pytest.approx(3, abs=2e-4)
+    assert (2 * sixth + 30 * fourth * second) / 8 == pytest.approx(15, abs=6e-3)
+
+
+def test_normal_draws_are_normal_and_independent():
+    values = draw_normal(400_000, np.random.RandomState(0)) / (np.sqrt(2) * UNIT)
+    assert kstest(values, "norm").pvalue > 0.01
+    for lag in (1, 2, 3, 624):
+        assert abs(np.corrcoef(values[lag:], values[:-lag])[0, 1]) < 4 / np.sqrt(len(values))
+
+
+def test_normal_draws_do_not_depend_on_their_parts():
+    whole = draw_normal(1_000, np.random.RandomState(0))
+    stream = np.random.RandomState(0)
+    parts = [draw_normal(n_values, stream) for n_values in (7, 1, 992)]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (300, 400)])
+def test_a_block_of_repeats_is_drawn_like_the_whole(shape):
+    """Wherever it begins, in a stream or where one ends."""
+    head = check_head(np.random.RandomState(0).randn(*shape), None, shape[1])
+    n_repeats = 5_600 if shape[0] == 4 else 5
+    perturbation = Perturbation(head, "explicit", 1.5, n_repeats, 3)
+    (whole,) = perturbation.blocks(np.inf)
+    parts = [block.weight for block in perturbation.blocks(perturbation.nbytes // 3)]
+    assert len(parts) > 2
+    np.testing.assert_array_equal(np.concatenate(parts), whole.weight)
+    fewer = next(replace(perturbation, n_repeats=n_repeats // 2).blocks(np.inf))
+    np.testing.assert_array_equal(fewer.weight, whole.weight[: n_repeats // 2])
+    directions = (whole.weight - head.matrix) / (1.5 * head.norms[:, None])
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=2), 1, rtol=1e-5)
+    apart = np.unique(np.round(directions.reshape(-1, shape[1])[:, 0], 6))
+    assert len(apart) > 0.9 * min(n_repeats * shape[0], 1e5)
