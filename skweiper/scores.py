@@ -17,6 +17,10 @@ from skweiper._typing import LogitMethod, LogitScore
 __all__ = ["LOGIT_SCORES", "energy", "entropy", "gen", "logit_score", "max_logit", "msp", "softmax"]
 
 
+GEN_GAMMA = 0.1
+GEN_TOP_CLASSES = 100
+
+
 def _exp_shifted(logits):
     """exp(logits - max): free of overflow, at least one entry is 1."""
     shifted = logits - np.max(logits, axis=-1, keepdims=True)
@@ -121,7 +125,9 @@ def entropy(logits: NDArray[Any]) -> NDArray[Any]:
     return np.sum(exponentials, axis=-1) / sums - np.log(sums)
 
 
-def gen(logits: NDArray[Any], gamma: float = 0.1, top_classes: int = 100) -> NDArray[Any]:
+def gen(
+    logits: NDArray[Any], gamma: float = GEN_GAMMA, top_classes: int = GEN_TOP_CLASSES
+) -> NDArray[Any]:
     """Negative generalised entropy over the most probable classes.
 
     -sum over the `top_classes` largest p of p**gamma * (1 - p)**gamma.

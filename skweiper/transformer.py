@@ -171,7 +171,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
             chunk_rows = rows_within(budget, bytes_per_row, TRANSFORMED_ROWS)
             for chunk in row_slices(len(rows), chunk_rows):
                 with np.errstate(over="ignore", invalid="ignore"):
-                    logits = engine.perturbed_logits(engine.load(rows, chunk), block)
+                    logits = engine.perturbed_logits(rows.load(chunk), block)
                 _check_no_overflow(logits, chunk.start)
                 space[chunk, columns] = logits.reshape(len(logits), -1)
             first = columns.stop

@@ -49,7 +49,8 @@ def small():
 @pytest.fixture(scope="session")
 def emulated_kernels(tmp_path_factory):
     """The CUDA kernels, compiled for the CPU."""
-    from tests.emulated_cupy import compile_kernels, kernel_source
+    from skweiper._weiper.engines.cupy_launches import kernel_source
+    from tests.emulated_cupy import compile_kernels
 
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None or not sys.platform.startswith("linux"):

@@ -1,4 +1,4 @@
-// CUDA's threads on the CPU, enough of them to run weiper.cu: one fiber per thread of a block, blocks
+// CUDA's threads on the CPU, enough of them to run the kernels: one fiber per thread of a block, blocks
 // one after the other. A barrier hands control on until all threads of the block (or warp) are there.
 #include <ucontext.h>
 
@@ -78,6 +78,7 @@ static void increment(SharedAddress address) {
 }
 
 static float power_of_two(float exponent) { return std::exp2(exponent); }
+static float log_of_two(float value) { return std::log2(value); }
 static int __float_as_int(float value) {
     int bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -89,6 +90,11 @@ static float __fadd_rz(float a, float b) {
     const float rounded = (float)sum;
     const bool beyond = rounded == sum ? rest * sum < 0.0 : std::fabs(rounded) > std::fabs(sum);
     return beyond ? std::nextafter(rounded, 0.0f) : rounded;
+}
+static float __int_as_float(int bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
 }
 static float __fmul_rn(float a, float b) { return a * b; }
 static float __fadd_rn(float a, float b) { return a + b; }

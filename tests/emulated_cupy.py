@@ -13,7 +13,6 @@ import subprocess
 import threading
 import weakref
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType, SimpleNamespace
@@ -21,17 +20,22 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from skweiper._weiper.engines.cupy_launches import MEASURES
+from skweiper._weiper.engines.cupy_launches import EXAMINED, MEASURES
 
 SHARED_DECLARATION = "extern __shared__ int histograms[];"
 BINS = "float low, float scale, float high, float last, float beyond, int n_bins, int* counts"
 SIZES = "int n_samples, int n_repeats, int n_classes, int lanes, int n_copies, int score"
-IMPLICIT = f"const float4* logits, const float* norms, const float4* offsets, {SIZES}, {BINS}"
-STORED = f"const float* values, const float* bias, {SIZES}, {BINS}"
+LOGITS = "const float4* logits, const float* norms, const float4* offsets"
+VALUES = "const float* values, const float* bias"
+IMPLICIT, STORED = f"{LOGITS}, {SIZES}, {BINS}", f"{VALUES}, {SIZES}, {BINS}"
+ROWS = f"const float* values, int n_values, int n_copies, {BINS}, float* norms"
+GEN = "int n_repeats, int n_classes, int lanes, int top_classes, float gamma, double* sums"
 KERNELS = {
     **{f"measure_implicit_{what}": f"{IMPLICIT}, double* sums" for what in MEASURES},
     **{f"measure_stored_{what}": f"{STORED}, double* sums" for what in MEASURES},
-    "count_values": f"const float* values, int n_values, int n_copies, {BINS}",
+    **{f"examine_rows_{what}": ROWS for what in EXAMINED},
+    "measure_implicit_gen": f"{LOGITS}, {GEN}",
+    "measure_stored_gen": f"{VALUES}, {GEN}",
 }
 """The kernels' parameters, by name."""
 C_TYPES = {"f": ctypes.c_float, "i": ctypes.c_int, "u": ctypes.c_void_p}
@@ -421,10 +425,6 @@ def emulated_cupy(library, free_bytes=2**30):
 
 MODULE = Module("cupy")
 MODULE.__version__ = "emulated"
-
-
-def kernel_source():
-    return files("skweiper._weiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -140,8 +140,8 @@ def chunk_flip_lengths(on, head_block, class_norms, part):
     engine = on.engine
     try:
         with engine.working(), np.errstate(all="ignore"):
-            features = engine.load(on.rows, part)
-            logits, norms = engine.unperturbed(features, head_block)
+            features, norms, _ = engine.load(on.rows, part)
+            logits, norms = engine.unperturbed(features, head_block, norms)
             check_no_overflow(logits, norms, on.rows.row_numbers(part), engine.xp)
             if head_block is not on.block:  # explicit slopes are as long as the features already
                 norms = (norms > 0).astype(np.float32)

@@ -82,9 +82,9 @@ def measure_chunk(on, request, keep, part):
     try:
         # What overflows gives scores that are not finite, which the detector reports.
         with engine.working(), np.errstate(over="ignore", invalid="ignore"):
-            features = engine.load(on.rows, part)
-            counts = [engine.histogram(features, bins) for bins in request.feature_bins]
+            features, norms, counts = engine.load(on.rows, part, request.feature_bins)
             known = None if on.known is None else on.known.find(part)
+            known = known or engine.unperturbed(features, on.block, norms)
             measured = engine.measure(features, on.block, request.logit_bins, request.scores, known)
             return [(part, keep(measured._replace(feature_counts=counts), engine))]
     except engine.out_of_memory:
@@ -173,13 +173,13 @@ def summed_over(on, request, part, so_far):
     scores_so_far = None if so_far is None else so_far.score_sums
     try:
         with engine.working(), np.errstate(over="ignore", invalid="ignore"):
-            features = engine.load(on.rows, part)
+            bins = request.feature_bins if so_far is None else ()
+            features, _, feature_counts = engine.load(on.rows, part, bins)
             measured = engine.measure(
                 features, on.block, request.logit_bins, request.scores, None, scores_so_far
             )
             if so_far is None:
-                counts = [engine.histogram(features, bins) for bins in request.feature_bins]
-                return measured._replace(feature_counts=counts)
+                return measured._replace(feature_counts=feature_counts)
             for counts, more in zip(so_far.logit_counts, measured.logit_counts, strict=True):
                 counts += more
             return so_far._replace(score_sums=measured.score_sums)

@@ -183,8 +183,8 @@ def chunk_extremes(on, with_features, part):
     engine, numbers = on.engine, on.rows.row_numbers(part)
     try:
         with engine.working(), np.errstate(over="ignore", invalid="ignore"):
-            features = engine.load(on.rows, part)
-            unperturbed = engine.unperturbed(features, on.block)
+            features, norms, _ = engine.load(on.rows, part)
+            unperturbed = engine.unperturbed(features, on.block, norms)
             if on.known is not None:
                 on.known.keep(part, unperturbed)
             ends = engine.logit_extremes(features, on.block, unperturbed)
@@ -286,9 +286,10 @@ def chunk_digits(on, with_features, searches, part):
     engine, (of_features, of_logits) = on.engine, searches
     try:
         with engine.working(), np.errstate(over="ignore", invalid="ignore"):
-            features = engine.load(on.rows, part)
+            features, norms, _ = engine.load(on.rows, part)
             known = None if on.known is None else on.known.find(part)
-            tiles = engine.logit_tiles(features, on.block, known)
+            unperturbed = known or engine.unperturbed(features, on.block, norms)
+            tiles = engine.logit_tiles(features, on.block, unperturbed)
             logits = sum(engine.digit_counts(tile, of_logits) for tile in tiles)
             counted = engine.digit_counts(features, of_features) if with_features else 0
             return DigitCounts(counted, logits)

@@ -139,14 +139,14 @@ def test_copies_of_a_fitted_detector_share_no_cache_and_score_the_same(copied):
 class CrampedDevice(HostDevice):
     """A device with room for a few rows at a time."""
 
-    def load(self, rows, part):
+    def load(self, rows, part, feature_bins=()):
         if part.stop - part.start > 3:
             raise MemoryError
-        return super().load(rows, part)
+        return super().load(rows, part, feature_bins)
 
 
 class RoomlessDevice(HostDevice):
-    def load(self, rows, part):
+    def load(self, rows, part, feature_bins=()):
         raise MemoryError
 
 

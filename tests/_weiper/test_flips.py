@@ -117,7 +117,8 @@ def test_neither_memory_nor_threads_change_a_bit(engine, projection, clinc150, m
     for n_threads in ("1", "2"):
         monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
         assert delta() == expected
-    assert delta(engine="numpy") == pytest.approx(expected, rel=1e-6)
+    # Where two logits are close, a rounding of either is many of their distance.
+    assert delta(engine="numpy") == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("estimator", [WeiPerDetector, WeiPerTransformer])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from ctypes.util import find_library
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from skweiper._weiper.engines.cupy_launches import (
     fits_shared_memory,
     histogram_copies,
     kernel_names,
+    kernel_source,
     lanes_per_repeat,
     n_vectors,
 )
@@ -231,8 +231,7 @@ def nvrtc_ptx(source, architecture, folder):
 @pytest.mark.parametrize("architecture", [75, 90])
 @pytest.mark.parametrize("compiled", [nvcc_ptx, nvrtc_ptx])
 def test_kernels_compile(compiled, architecture, tmp_path):
-    source = files("skweiper._weiper.engines").joinpath("weiper.cu").read_bytes()
-    ptx = compiled(source, architecture, tmp_path)
+    ptx = compiled(kernel_source().encode(), architecture, tmp_path)
     for kernel in kernel_names():
         assert f".entry {kernel}(" in ptx
     # The engine's compiler may contract neither of the two roundings of a bin's position.

@@ -3,9 +3,10 @@
 import shutil
 import struct
 import subprocess
-from importlib.resources import files
 
 import pytest
+
+from skweiper._weiper.engines.cupy_launches import kernel_source
 
 INSTRUCTION_BYTES = 16
 BRANCH, SHARED_ATOMIC = 0x947, 0x18C
@@ -18,8 +19,9 @@ def machine_code(tmp_path_factory):
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("needs nvcc")
-    source = files("skweiper._weiper.engines").joinpath("weiper.cu")
-    cubin = tmp_path_factory.mktemp("kernels") / "weiper.cubin"
+    folder = tmp_path_factory.mktemp("kernels")
+    source, cubin = folder / "weiper.cu", folder / "weiper.cubin"
+    source.write_text(kernel_source(), encoding="utf-8")
     options = ["-cubin", "-arch=sm_90", "--std=c++17", "-ftz=true"]
     subprocess.run([nvcc, *options, "-o", str(cubin), str(source)], check=True)
     return {
@@ -71,7 +73,7 @@ def n_counted(instructions):
         ("measure_implicit_counts", 13.5),
         ("measure_stored_both", 25.0),
         ("measure_stored_counts", 18.5),
-        ("count_values", 19.0),
+        ("examine_rows_counts", 19.0),
     ],
 )
 def test_the_counting_loop_stays_short(machine_code, kernel, per_logit):
@@ -90,5 +92,5 @@ def test_the_loop_over_vectors_of_four_samples_stays_short(machine_code, kernel,
 
 def test_a_loop_is_found_by_its_branch(machine_code):
     """The loop that counts plain values loads, places and counts one of them in each turn."""
-    (loop,) = [loop for loop in loops(machine_code["count_values"]) if n_counted(loop)]
+    (loop,) = [loop for loop in loops(machine_code["examine_rows_counts"]) if n_counted(loop)]
     assert n_counted(loop) == 1 and len(loop) >= 10

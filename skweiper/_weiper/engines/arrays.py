@@ -93,9 +93,9 @@ class ArrayEngine(Engine):
             )
         return type(block)(self.xp.asarray(block.weight), self.xp.asarray(block.bias))
 
-    def load(self, source, rows):
-        """A slice of the rows of `FeatureRows` as finite float32 features."""
-        return self.xp.asarray(source.load(rows))
+    def load(self, source, rows, feature_bins=()):
+        """As the contract, on the host."""
+        return self.counted(self.xp.asarray(source.load(rows)), None, feature_bins)
 
     def to_host(self, array):
         """An array of this engine as a NumPy array."""
@@ -115,11 +115,11 @@ class ArrayEngine(Engine):
         self._for_each_tile(values.shape[0], values.shape[1], work)
         return counts
 
-    def unperturbed(self, features, block):
+    def unperturbed(self, features, block, norms=None):
         """Unperturbed logits and norms of an implicit block, else None."""
         if not isinstance(block, ImplicitBlock):
             return None
-        norms = scaled_norms(features, self.xp)
+        norms = scaled_norms(features, self.xp) if norms is None else norms
         return Unperturbed(self._unperturbed_logits(features, block), norms)
 
     def _unperturbed_logits(self, features, block):

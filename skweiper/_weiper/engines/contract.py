@@ -84,6 +84,24 @@ class Unperturbed(NamedTuple):
     norms: np.ndarray
 
 
+class Loaded(NamedTuple):
+    """Some rows' features, and what was measured of them on the way.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_samples, n_features), float32
+        Finite, C-contiguous, not to be written to.
+    norms : ndarray of shape (n_samples,), float32, or None
+        Their Euclidean lengths, where loading gives them.
+    counts : list of ndarray of shape (n_samples, n_bins), int32
+        Their histogram in each of the bins asked for.
+    """
+
+    features: np.ndarray
+    norms: np.ndarray | None
+    counts: list
+
+
 class Plan(NamedTuple):
     """How much of a pass may be in memory at once, and how many compute it.
 
@@ -136,8 +154,11 @@ class Engine:
         """A drawn block in the form that suits this engine; called once per block."""
         return block
 
-    def unperturbed(self, features, block):
-        """`Unperturbed` of an implicit block; None for an explicit one, which has no use for it."""
+    def unperturbed(self, features, block, norms=None):
+        """`Unperturbed` of an implicit block; None for an explicit one, which has no use for it.
+
+        With the features' norms where they are known.
+        """
         raise NotImplementedError
 
     def logit_extremes(self, features, block, unperturbed=None):
@@ -236,9 +257,25 @@ class Engine:
 
     # Where: in host memory, unless overridden.
 
-    def load(self, rows, part):
-        """A slice of `FeatureRows` as finite float32 features, not to be written to."""
-        return rows.load(part)
+    def load(self, rows, part, feature_bins=()):
+        """A slice of `FeatureRows`, checked, and its histograms.
+
+        Parameters
+        ----------
+        rows : FeatureRows
+        part : slice
+        feature_bins : sequence of Bins
+
+        Returns
+        -------
+        Loaded
+        """
+        return self.counted(rows.load(part), None, feature_bins)
+
+    def counted(self, features, norms, feature_bins):
+        """`Loaded` of these features: the bins are counted one after the other."""
+        counts = [self.histogram(features, bins) for bins in feature_bins]
+        return Loaded(features, norms, counts)
 
     def to_host(self, array):
         """An array of this engine as a NumPy array."""

@@ -7,7 +7,6 @@ pool is never freed here: it belongs to the whole process.
 from collections import deque
 from contextlib import contextmanager
 from functools import cache
-from importlib.resources import files
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -29,22 +28,26 @@ from skweiper._support.validation import check_finite
 from skweiper._weiper.engines.arrays import ArrayEngine
 from skweiper._weiper.engines.contract import Measured, Plan
 from skweiper._weiper.engines.cupy_launches import (
+    DIGITS_BYTES,
     EMPTY,
     SAMPLES_TOGETHER,
     SCORE_NUMBERS,
     THREADS,
     VECTOR,
+    WARP_LANES,
     bins_arguments,
     cells_bytes,
     fits_shared_memory,
     histogram_copies,
     is_known,
     kernel_names,
+    kernel_source,
     lanes_per_repeat,
     launches_of,
     n_vectors,
 )
-from skweiper._weiper.perturbation import ExplicitBlock, ImplicitBlock
+from skweiper._weiper.perturbation import FLOAT32_BYTES, ExplicitBlock, ImplicitBlock
+from skweiper.scores import GEN_GAMMA, GEN_TOP_CLASSES
 
 PIECE_BYTES = 32 * 2**20
 """Page-locked memory per piece of an upload."""
@@ -60,8 +63,7 @@ def kernels(device_id):
     """The compiled kernels, by name, on one device."""
     import cupy
 
-    source = files("skweiper._weiper.engines").joinpath("weiper.cu").read_text(encoding="utf-8")
-    module = cupy.RawModule(code=source, options=("--std=c++17",))
+    module = cupy.RawModule(code=kernel_source(), options=("--std=c++17",))
     with cupy.cuda.Device(device_id):
         return {name: module.get_function(name) for name in kernel_names()}
 
@@ -98,20 +100,25 @@ def stager_threads():
     return Workers(N_STAGERS)
 
 
-def device_dtype(dtype):
-    """The dtype that values travel in: their own, or one that a GPU knows.
+def travelling_dtype(dtype):
+    """The dtype that values travel in: their own, or float32 where that is shorter.
 
     Parameters
     ----------
     dtype : numpy.dtype
-        Real; possibly of the other byte order, or longer than double precision.
+        Real; possibly of the other byte order.
 
     Returns
     -------
     numpy.dtype
     """
-    is_longer = dtype.kind == "f" and dtype.itemsize > np.dtype(np.float64).itemsize
-    return np.dtype(np.float64) if is_longer else dtype.newbyteorder("=")
+    is_wider = dtype.itemsize > FLOAT32_BYTES
+    return np.dtype(np.float32) if is_wider else dtype.newbyteorder("=")
+
+
+def pointer(array):
+    """An array as an argument of a kernel; `None` is no memory."""
+    return np.uintp(0) if array is None else array
 
 
 class CublasOutOfMemoryError(MemoryError):
@@ -250,15 +257,41 @@ class CupyEngine(ArrayEngine):
         self.xp.cuda.get_current_stream().synchronize()
         return target
 
-    def load(self, source, rows):
-        """A slice of the rows of `FeatureRows` as finite float32 features on the device."""
+    def load(self, source, rows, feature_bins=()):
+        """As the contract, with norms; the features are read once for them and the first bins."""
         raw = source.raw(rows) if source.is_on_device else self._uploaded(source, rows)
         features = self.xp.ascontiguousarray(raw, dtype=np.float32)
-        check_finite(features, raw, source.row_numbers(rows))
-        return features
+        fused = feature_bins[:1]
+        if not all(fits_shared_memory(bins.n_bins, 1) for bins in fused):
+            fused = ()
+        norms, counts = self._examined(features, fused)
+        if not self.xp.isfinite(norms).all():
+            check_finite(features, source.raw(rows), source.row_numbers(rows))
+        rest = self.counted(features, norms, feature_bins[len(fused) :])
+        return rest._replace(counts=counts + rest.counts)
+
+    def _examined(self, features, feature_bins):
+        """Norms, and the histogram for at most one of the bins, as a list."""
+        norms = self.xp.empty(features.shape[0], np.float32)
+        if not feature_bins:
+            self._examine("norms", features, None, None, norms)
+            return norms, []
+        (bins,) = feature_bins
+        counts = self.xp.empty((features.shape[0], bins.n_bins), np.int32)
+        self._examine("both", features, bins, counts, norms)
+        return norms, [counts]
+
+    def _examine(self, what, values, bins, counts, norms):
+        n_samples, n_values = values.shape
+        n_bins = 0 if bins is None else bins.n_bins
+        copies = histogram_copies(n_bins, 1)
+        sizes = map(np.int32, (n_values, copies))
+        arguments = (values, *sizes, *bins_arguments(bins), *map(pointer, (counts, norms)))
+        shared = copies * cells_bytes(n_bins, 1) if n_bins else 0
+        self._run(f"examine_rows_{what}", n_samples, arguments, shared)
 
     def _uploaded(self, source, rows):
-        """Rows in their own dtype, through page-locked memory: half the copy for float16.
+        """Rows through page-locked memory, in the shorter of their own dtype and float32.
 
         A piece is copied to the device while the next ones are staged.
         """
@@ -287,11 +320,12 @@ class CupyEngine(ArrayEngine):
 
     def _staged(self, values):
         """Values in page-locked memory, as an array that keeps it."""
-        dtype = device_dtype(values.dtype)
+        dtype = travelling_dtype(values.dtype)
         with self.xp.cuda.Device(self.device_id):
             pinned = self.xp.cuda.alloc_pinned_memory(values.size * dtype.itemsize)
         staged = np.frombuffer(pinned, dtype, values.size).reshape(values.shape)
-        np.copyto(staged, values)
+        with np.errstate(over="ignore"):  # found, with its place, by what loads the rows
+            np.copyto(staged, values, casting="same_kind")
         return staged
 
     def histogram(self, values, bins):
@@ -299,12 +333,8 @@ class CupyEngine(ArrayEngine):
         if not fits_shared_memory(bins.n_bins, 1):
             return super().histogram(values, bins)
         values = self.xp.ascontiguousarray(values, dtype=np.float32)
-        n_samples, n_values = values.shape
-        counts = self.xp.empty((n_samples, bins.n_bins), np.int32)
-        copies = histogram_copies(bins.n_bins, 1)
-        sizes = map(np.int32, (n_values, copies))
-        arguments = (values, *sizes, *bins_arguments(bins), counts)
-        self._run("count_values", n_samples, arguments, copies * cells_bytes(bins.n_bins, 1))
+        counts = self.xp.empty((values.shape[0], bins.n_bins), np.int32)
+        self._examine("counts", values, bins, counts, None)
         return counts
 
     def measure(self, features, block, logit_bins=(), scores=(), unperturbed=None, so_far=None):
@@ -369,17 +399,30 @@ class CupyEngine(ArrayEngine):
         n_repeats, n_classes = shape
         n_samples, n_bins = arrays[0].shape[0], 0 if launch.bins is None else launch.bins.n_bins
         together = SAMPLES_TOGETHER if kind == "implicit" else 1
+        if launch.score == "gen":
+            self._measure_gen(kind, arrays, shape, launch.sums)
+            return
         lanes, copies = lanes_per_repeat(n_classes), histogram_copies(n_bins, together)
         number = SCORE_NUMBERS.get(launch.score, 0)
         arguments = (
             *arrays,
             *map(np.int32, (n_samples, n_repeats, n_classes, lanes, copies, number)),
             *bins_arguments(launch.bins),
-            *(np.uintp(0) if array is None else array for array in (launch.counts, launch.sums)),
+            *map(pointer, (launch.counts, launch.sums)),
         )
         shared = copies * cells_bytes(n_bins, together) if n_bins else 0
         n_blocks = -(-n_samples // together)
         self._run(f"measure_{kind}_{launch.measure}", n_blocks, arguments, shared)
+
+    def _measure_gen(self, kind, arrays, shape, sums):
+        """The generalised entropy; each repeat takes a whole warp where classes are selected."""
+        n_repeats, n_classes = shape
+        selects = n_classes > GEN_TOP_CLASSES
+        lanes = WARP_LANES if selects else lanes_per_repeat(n_classes)
+        sizes = map(np.int32, (n_repeats, n_classes, lanes, GEN_TOP_CLASSES))
+        arguments = (*arrays, *sizes, np.float32(GEN_GAMMA), sums)
+        shared = DIGITS_BYTES if selects else 0
+        self._run(f"measure_{kind}_gen", arrays[0].shape[0], arguments, shared)
 
     def _run(self, kernel, n_blocks, arguments, shared_bytes):
         kernels(self.device_id)[kernel]((n_blocks,), (THREADS,), arguments, shared_mem=shared_bytes)

@@ -1,5 +1,6 @@
-"""How the kernels of weiper.cu are launched: their names, sizes and arguments."""
+"""How the kernels of weiper.cu and gen.cu are launched: their names, sizes and arguments."""
 
+from importlib.resources import files
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -8,8 +9,11 @@ import numpy as np
 from skweiper._support.memory import rows_within
 from skweiper._weiper.perturbation import FLOAT32_BYTES
 
+SOURCES = ("weiper.cu", "gen.cu")
+"""Files of the kernels; what follows uses what is above it."""
 THREADS = 256
-WARPS = THREADS // 32
+WARP_LANES = 32
+WARPS = THREADS // WARP_LANES
 SHARED_BYTES = 40 * 2**10
 """Histograms of one thread block; every CUDA device grants 48 KiB, some of it used otherwise."""
 SAMPLES_TOGETHER = 4
@@ -18,16 +22,29 @@ VECTOR = 4
 """Classes that a lane takes at a time."""
 EMPTY = np.finfo(np.float32).min
 """Logit of the classes that fill a vector up."""
-MEASURES = ("counts", "scores", "both", "entropy")
-"""What the kernels are named by: histograms, scores, both, and the score with a sum of its own."""
+MEASURES = ("counts", "scores", "both", "entropy", "gen")
+"""What the kernels of perturbed logits are named by: histograms, scores, both, and the scores with
+a kernel of their own."""
+EXAMINED = ("counts", "norms", "both")
+"""What the kernels of features are named by."""
 SCORE_NUMBERS = {"msp": 0, "max_logit": 1, "energy": 2, "entropy": 3}
 """Scores that come from a softmax's maximum and sums, by the number that weiper.cu gives them."""
+ALONE = ("entropy", "gen")
+"""Scores that do not ride along with a histogram."""
+DIGITS_BYTES = FLOAT32_BYTES * 256 * WARPS
+"""Shared memory in which gen.cu selects the most probable classes: the digits of each warp."""
+
+
+def kernel_source():
+    """The source of all kernels."""
+    folder = files("skweiper._weiper.engines")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES)
 
 
 def kernel_names():
-    """Names of the kernels in weiper.cu."""
+    """Names of all kernels."""
     measuring = [f"measure_{kind}_{what}" for kind in ("implicit", "stored") for what in MEASURES]
-    return [*measuring, "count_values"]
+    return [*measuring, *(f"examine_rows_{what}" for what in EXAMINED)]
 
 
 def bins_arguments(bins):
@@ -84,7 +101,7 @@ class Launch(NamedTuple):
     bins : Bins or None
     counts : cupy.ndarray of shape (n_samples, n_bins), int32, or None
     score : str or None
-        A name in `SCORE_NUMBERS`.
+        One that `is_known`.
     sums : cupy.ndarray of shape (n_samples,), float64, or None
     """
 
@@ -98,8 +115,8 @@ class Launch(NamedTuple):
         """Which kernel: one of `MEASURES`."""
         if self.score is None:
             return "counts"
-        if self.score == "entropy":
-            return "entropy"
+        if self.score in ALONE:
+            return self.score
         return "scores" if self.bins is None else "both"
 
     def of_rows(self, part):
@@ -110,19 +127,19 @@ class Launch(NamedTuple):
 
 def is_known(score):
     """Whether a kernel computes a score."""
-    return isinstance(score, str) and score in SCORE_NUMBERS
+    return isinstance(score, str) and (score in SCORE_NUMBERS or score in ALONE)
 
 
 def launches_of(counts, score_sums, logit_bins, scores):
     """The launches for some histograms and for the scores that kernels know.
 
-    A score rides along with a histogram, but for the entropy.
+    A score rides along with a histogram, but for those that are `ALONE`.
     """
     found = [
         (score, total) for score, total in zip(scores, score_sums, strict=True) if is_known(score)
     ]
-    riding = [of_score for of_score in found if of_score[0] != "entropy"]
-    alone = [of_score for of_score in found if of_score[0] == "entropy"]
+    riding = [of_score for of_score in found if of_score[0] not in ALONE]
+    alone = [of_score for of_score in found if of_score[0] in ALONE]
     histograms = list(zip(logit_bins, counts, strict=True))
     pairs = zip_longest(histograms, riding, fillvalue=(None, None))
     return [Launch(*histogram, *of_score) for histogram, of_score in pairs] + [

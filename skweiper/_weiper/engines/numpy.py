@@ -105,10 +105,11 @@ class NumpyEngine(Engine):
                 add_histogram(counts[part], values[part], bins, workspace)
         return counts
 
-    def unperturbed(self, features, block):
+    def unperturbed(self, features, block, norms=None):
         if not isinstance(block, ImplicitBlock):
             return None
-        return Unperturbed(self._unperturbed_logits(features, block), feature_norms(features))
+        norms = feature_norms(features) if norms is None else norms
+        return Unperturbed(self._unperturbed_logits(features, block), norms)
 
     def _unperturbed_logits(self, features, block):
         return block_logits(features, block)

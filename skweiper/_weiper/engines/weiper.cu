@@ -32,6 +32,12 @@ __device__ __forceinline__ float power_of_two(float exponent) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(exponent));
     return power;
 }
+
+__device__ __forceinline__ float log_of_two(float value) {
+    float logarithm;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(value));
+    return logarithm;
+}
 #endif
 
 extern __shared__ int histograms[];
@@ -299,16 +305,39 @@ STORED_KERNEL(measure_stored_scores, false, true, false)
 STORED_KERNEL(measure_stored_both, true, true, false)
 STORED_KERNEL(measure_stored_entropy, false, true, true)
 
-// The histogram of each row of an array of shape (n_samples, n_values).
-extern "C" __global__ void count_values(const float* values, int n_values, int n_copies, float low,
-                                        float scale, float high, float last, float beyond,
-                                        int n_bins, int* counts) {
-    const Bins bins = {low, scale, high, last, beyond, n_bins};
-    const int n_cells = n_bins + 2, warp = threadIdx.x / 32;
-    clear(histograms, n_copies * n_cells);
+// One pass over the values of each row, of shape (n_samples, n_values): their histogram, and their
+// Euclidean norm, whose squares neither overflow nor vanish in double precision.
+template <bool COUNTS, bool NORMS>
+__device__ __forceinline__ void examine(const float* values, int n_values, int n_copies,
+                                        const Bins& bins, int* counts, float* norms) {
+    __shared__ double warp_sums[32];
+    const int n_cells = bins.n_bins + 2, warp = threadIdx.x / 32;
+    if (COUNTS) clear(histograms, n_copies * n_cells);
     const Histogram histogram(bins, histograms + (warp % n_copies) * n_cells);
     const float* row = values + (size_t)blockIdx.x * n_values;
-    for (int i = threadIdx.x; i < n_values; i += blockDim.x) histogram.count(row[i], 0u);
+    double squares = 0.0;
+    for (int i = threadIdx.x; i < n_values; i += blockDim.x) {
+        const float value = row[i];
+        if (COUNTS) histogram.count(value, 0u);
+        if (NORMS) squares += (double)value * (double)value;
+    }
+    if (NORMS) {
+        squares = block_sum(squares, warp_sums);
+        if (threadIdx.x == 0) norms[blockIdx.x] = (float)sqrt(squares);
+    }
+    if (!COUNTS) return;
     __syncthreads();
-    write_counts(histograms, n_copies, n_bins, counts + (size_t)blockIdx.x * n_bins);
+    write_counts(histograms, n_copies, bins.n_bins, counts + (size_t)blockIdx.x * bins.n_bins);
 }
+
+#define ROWS_KERNEL(NAME, COUNTS, NORMS)                                                           \
+    extern "C" __global__ void NAME(const float* values, int n_values, int n_copies, float low,    \
+                                    float scale, float high, float last, float beyond, int n_bins, \
+                                    int* counts, float* norms) {                                   \
+        examine<COUNTS, NORMS>(values, n_values, n_copies,                                         \
+                               {low, scale, high, last, beyond, n_bins}, counts, norms);           \
+    }
+
+ROWS_KERNEL(examine_rows_counts, true, false)
+ROWS_KERNEL(examine_rows_norms, false, true)
+ROWS_KERNEL(examine_rows_both, true, true)
