@@ -19,7 +19,7 @@ from skweiper._support.rows import FeatureRows, checked_rows
 from skweiper._support.threads import map_in_order
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._typing import Seed
-from skweiper.base import BaseDetector, as_fitted
+from skweiper.base import BaseDetector, Estimator, as_fitted
 from skweiper.baselines.base import chunk_slices, required_labels
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.residual import subspace_dimension
@@ -481,7 +481,7 @@ def _fit_member(member, rows, seen, labels):
     index = np.asarray(rows.row_numbers(slice(None)))[seen]
     if isinstance(member, BaseDetector):
         return member.fit(rows.X, _labels_of_all(rows.X.shape[0], index, seen, labels))
-    features = unwrapped(rows_at(rows.X, index))
+    features = _as_others_take(member, rows_at(rows.X, index))
     return member.fit(features) if labels is None else member.fit(features, labels[seen])
 
 
@@ -496,8 +496,18 @@ def _labels_of_all(n_rows, index, seen, labels):
 
 def _score_member(member, X):
     """Scores of a fitted member, on the host."""
-    X = X if isinstance(member, BaseDetector) else unwrapped(X)
+    X = X if isinstance(member, BaseDetector) else _as_others_take(member, X)
     return as_host(member.score_samples(X))
+
+
+def _as_others_take(member, X):
+    """Checked features as a member takes them that is no detector of this library.
+
+    Other libraries take no array on a GPU; a pipeline of this library's parts does.
+    """
+    X = unwrapped(X)
+    steps = [step for _, step in getattr(member, "steps", [("", member)])]
+    return X if all(isinstance(step, Estimator) for step in steps) else as_host(X)
 
 
 def _checked_held_out(ensemble, X_cal):

@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from skweiper._support.containers import as_host
 from skweiper._support.known_outliers import labels_as_array
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.progress import track
@@ -164,8 +165,8 @@ def _measured(detector, X, y, held_out, X_ood):
     start = perf_counter()
     detector.fit(X, y)
     fitted = perf_counter()
-    scores = {"": detector.score_samples(held_out)}
-    scores |= {name: detector.score_samples(rows) for name, rows in (X_ood or {}).items()}
+    scored = {"": held_out, **(X_ood or {})}
+    scores = {name: as_host(detector.score_samples(rows)) for name, rows in scored.items()}
     seconds, n_scored = perf_counter() - fitted, sum(map(len, scores.values()))
     cost = {"fit_seconds": fitted - start, "score_microseconds": 1e6 * seconds / n_scored}
     found = _found(scores) if X_ood else {}
@@ -191,7 +192,7 @@ def _stability(detector, X, y, held_out):
         index = np.arange(first, X.shape[0], 2)
         labels = None if y is None else y[index]
         half = clone(detector).fit(rows_at(X, index), labels)
-        halves.append(half.score_samples(held_out))
+        halves.append(as_host(half.score_samples(held_out)))
     return _rank_correlation(*halves)
 
 

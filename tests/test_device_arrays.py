@@ -10,10 +10,20 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skweiper import conformal, evaluation, metrics, model_selection, monitoring, shaping
+from skweiper import (
+    EnsembleDetector,
+    conformal,
+    evaluation,
+    metrics,
+    model_selection,
+    monitoring,
+    recommendation,
+    shaping,
+)
 from skweiper._support.containers import as_host, is_device_array
 from skweiper._support.rows import FeatureRows, row_slices
 from skweiper.baselines import (
@@ -417,3 +427,37 @@ def test_work_is_done_on_the_device_of_x_where_another_is_the_current_one(cupy, 
         if not detector.__sklearn_tags__().target_tags.required:
             detector = clone(detector).set_params(weight=weight).fit(X, y)
             assert detector.score_samples(X).shape == (30,)
+
+
+def test_an_ensemble_takes_members_of_other_libraries_on_a_device(cupy, monkeypatch):
+    """Which get copies in host memory; a pipeline of this library's parts stays on the device."""
+    X, (weight, bias) = features(60), head()
+    shaped = make_pipeline(shaping.ReAct(), LogitDetector(weight, bias))
+    members = [
+        ("forest", IsolationForest(n_estimators=5, random_state=0)),
+        ("scaled", make_pipeline(StandardScaler(), MahalanobisDetector(weight, bias))),
+        ("shaped", shaped),
+    ]
+    ensemble = EnsembleDetector(members, random_state=0)
+    expected = clone(ensemble).fit(X).score_samples(X)
+    seen, transform = [], shaping.ReAct.transform
+    monkeypatch.setattr(
+        shaping.ReAct, "transform", lambda self, X: seen.append(X) or transform(self, X)
+    )
+    found = ensemble.fit(cupy.asarray(X)).score_samples(cupy.asarray(X))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert seen and all(map(is_device_array, seen))
+
+
+def test_a_recommendation_takes_scores_on_a_device(cupy, monkeypatch):
+    X, (weight, bias) = features(60), head()
+    score = LogitDetector.score_samples
+    monkeypatch.setattr(
+        LogitDetector, "score_samples", lambda self, X: cupy.asarray(score(self, X))
+    )
+    detectors = {"msp": LogitDetector(weight, bias)}
+    options = {"detectors": detectors, "random_state": 0, "X_ood": {"far": features(20, 1)}}
+    found = recommendation.recommend(X, weight, bias, **options)
+    monkeypatch.setattr(LogitDetector, "score_samples", score)
+    expected = recommendation.recommend(X, weight, bias, **options)
+    assert_frame_equal(found[["auroc", "stability"]], expected[["auroc", "stability"]])
