@@ -360,10 +360,31 @@ VARIANTS = [
 ]
 
 
-def test_the_variants_are_all_that_score_on_the_device():
-    scoring = {name for name, places in places_in_the_docs().items() if places == ["CPU", "GPU"]}
-    scoring |= {"LogitDetector", "GradNormDetector"}
-    assert {type(detector).__name__ for detector in VARIANTS} == scoring
+def test_the_variants_are_all_peers_that_compute_on_the_device():
+    places = places_in_the_docs()
+    peers = {
+        name
+        for name, component in all_components().items()
+        if isinstance(component, base.PeerDetector) and places[name] == ["GPU", "GPU"]
+    }
+    assert {type(detector).__name__ for detector in VARIANTS} == peers
+
+
+@pytest.mark.parametrize("detector", VARIANTS)
+def test_closed_forms_learn_the_same_on_the_device(cupy, detector, monkeypatch):
+    """Also from chunks, and with rows that belong to no class."""
+    X, (weight, bias) = features(60), head()
+    y = np.arange(60) % N_CLASSES
+    y[::9] = -1
+    detector = clone(detector).set_params(weight=weight, bias=bias)
+    expected = vars(clone(detector).fit(X, y))
+    monkeypatch.setattr(base, "chunk_slices", lambda n_rows, *sizes: row_slices(n_rows, 17))
+    found = vars(detector.fit(cupy.asarray(X), cupy.asarray(y)))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert not is_device_array(found[name])
+        if isinstance(value, np.ndarray | float):
+            np.testing.assert_allclose(found[name], value, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("detector", VARIANTS)

@@ -1,11 +1,12 @@
 """What the peer detectors share: the head, the classes, and passes over chunks of rows."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from skweiper._support.blocks import mapped, merged
+from skweiper._support.blocks import is_elsewhere, mapped, merged
 from skweiper._support.containers import as_host, on_device_of
 from skweiper._support.memory import PEER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import StrOptions
@@ -87,16 +88,24 @@ class PeerDetector(BaseDetector):
     `_n_relations` if a row needs more numbers than its features and classes. One that learns by
     `mapped` and `merged` alone can be fitted on rows that lie elsewhere.
 
-    One with `_scores_in_place` scores rows on a GPU there: whatever it passes to `_map_rows` takes
-    CuPy arrays. All learn from copies on the host.
+    One with `_computes_in_place` computes where the rows live: what it makes of features takes CuPy
+    arrays, too. The others get copies in host memory of rows on a GPU.
     """
 
-    _scores_in_place = False
+    _computes_in_place = False
 
     def _fit(self, rows, labels):
-        with np.errstate(over="ignore", invalid="ignore"):
+        with self._where(rows), np.errstate(over="ignore", invalid="ignore"):
             self._learn(rows, labels)
         return mapped(self._score, rows)
+
+    def _is_in_place(self, rows):
+        """Whether rows on a GPU are computed with there."""
+        return self._computes_in_place and rows.is_on_device
+
+    def _where(self, rows):
+        """Context in which arrays are made beside the rows; those elsewhere need none here."""
+        return nullcontext() if is_elsewhere(rows) else on_device_of(rows.X)
 
     def _learn(self, rows, labels):
         """Methods without a training statistic learn nothing."""
@@ -114,9 +123,10 @@ class PeerDetector(BaseDetector):
         return of_features + COPIES_OF_LOGITS * n_classes + self._n_relations
 
     def _chunks(self, rows, load=load_chunk):
-        """Yield (slice, features) of consecutive rows, as `load(rows, slice)` gives them."""
+        """Yield (slice, features) of consecutive rows; `load` as `_map_rows` takes it."""
+        in_place = self._is_in_place(rows)
         for part in chunk_slices(len(rows), self._values_per_row):
-            yield part, load(rows, part)
+            yield part, load(rows, part, in_place)
 
     @property
     def _n_threads(self):
@@ -128,7 +138,7 @@ class PeerDetector(BaseDetector):
 
         `load(rows, slice, in_place)` gives the features.
         """
-        in_place = rows.is_on_device and self._scores_in_place
+        in_place = self._is_in_place(rows)
         n_threads = 1 if in_place else self._n_threads
         parts = chunk_slices(len(rows), self._values_per_row, n_threads)
 
@@ -137,7 +147,7 @@ class PeerDetector(BaseDetector):
             with np.errstate(over="ignore", invalid="ignore"):
                 return as_host(work(load(rows, part, in_place)))
 
-        with on_device_of(rows.X):
+        with self._where(rows):
             return np.concatenate(list(map_in_order(overflowing, parts, n_threads)))
 
     def _score(self, rows):

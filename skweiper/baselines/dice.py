@@ -135,7 +135,7 @@ class DICEDetector(HeadDetector):
     https://arxiv.org/abs/2111.09805
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "percentile": [Interval(Real, 0, 100, closed="left")],

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skweiper._support.containers import as_host
 from skweiper._support.notice import warn_caller
+from skweiper._support.row_products import row_dots
 
 MOST_OF_IT = 0.5
 RARE_SHARE = 0.001
@@ -45,7 +47,7 @@ class Deviations:
         rows : sequence of int
             Their numbers in X.
         """
-        squares = np.einsum("ij,ij->i", centred, centred)
+        squares = as_host(row_dots(centred, centred))
         order = np.argsort(-squares, kind="stable")[:MOST_RARE]
         largest = zip(squares[order].tolist(), np.asarray(rows)[order].tolist(), strict=True)
         return cls(float(squares.sum()), int(np.count_nonzero(squares)), tuple(largest))

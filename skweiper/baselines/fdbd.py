@@ -44,7 +44,7 @@ class FDBDDetector(HeadDetector):
     https://arxiv.org/abs/2312.11536
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class GradNormDetector(HeadDetector):
     Wild", NeurIPS 2021. https://arxiv.org/abs/2110.00218
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
 
     def __init__(
         self,

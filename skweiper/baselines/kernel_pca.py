@@ -158,7 +158,7 @@ class KernelPCADetector(PeerDetector):
         """Variances of the mapped training rows, descending, and the rows they belong to."""
         if len(rows) >= len(self.mean_):
             chunks = self._mapped_chunks(rows)
-            covariance = covariance_about(rows, chunks, lambda part: self.mean_, "their mean")
+            covariance = covariance_about(rows, chunks, self.mean_, "their mean")
             variances, directions = eigh(covariance, overwrite_a=True)
             return variances[::-1], directions.T[::-1]
         centred = np.empty((len(rows), len(self.mean_)))

@@ -49,7 +49,7 @@ class KLMatchingDetector(ClassDetector):
     https://arxiv.org/abs/1911.11132
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
 
     def __init__(
         self,

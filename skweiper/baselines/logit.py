@@ -48,7 +48,7 @@ class LogitDetector(HeadDetector):
     The function in `skweiper.scores` names the source of each other score.
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "method": [StrOptions(set(LOGIT_SCORES)), callable],

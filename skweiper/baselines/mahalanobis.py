@@ -92,7 +92,7 @@ class MahalanobisDetector(ClassDetector):
     (1000,)
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {**ClassDetector._parameter_constraints, "normalize": ["boolean"]}
 
     def __init__(
@@ -128,7 +128,7 @@ class MahalanobisDetector(ClassDetector):
 
     def _scatter_in_classes(self, rows, members):
         chunks = self._chunks(rows, self._load)
-        return Scatter.of(rows, chunks, lambda part: self.means_[members[part]])
+        return Scatter.of(rows, chunks, self.means_, members)
 
     def _score(self, rows):
         return self._map_rows(rows, self._score_features, self._load)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 
-from skweiper._support.containers import beside
+from skweiper._support.containers import as_host, beside, is_device_array
 from skweiper._support.row_products import row_products
 from skweiper.baselines.dominance import Deviations, warn_of_dominant_rows
 
@@ -36,11 +36,8 @@ class ClassSums(NamedTuple):
         """
         sums = 0.0
         for part, features in chunks:
-            own = np.flatnonzero(members[part] >= 0)
-            places = (members[part][own], own)
-            indicator = csr_array((np.ones(len(own)), places), shape=(n_classes, len(features)))
-            sums = sums + indicator @ features
-        return cls(sums, np.bincount(members[members >= 0], minlength=n_classes))
+            sums = sums + indicator(members[part], n_classes, features) @ features
+        return cls(as_host(sums), np.bincount(members[members >= 0], minlength=n_classes))
 
     def merge(self, other):
         """Of the rows of both."""
@@ -50,6 +47,29 @@ class ClassSums(NamedTuple):
     def means(self):
         """ndarray of shape (n_classes, n_features); zero for classes without a row."""
         return self.sums / np.maximum(self.counts, 1)[:, None]
+
+
+def indicator(members, n_classes, features):
+    """Matrix whose product with features is their sum in each class.
+
+    Parameters
+    ----------
+    members : ndarray of shape (n_rows,), int
+        Class of each row, negative for none.
+    n_classes : int
+    features : ndarray of shape (n_rows, n_features)
+        Beside which the matrix is made.
+
+    Returns
+    -------
+    csr_array, or cupy.ndarray beside features on a GPU, of shape (n_classes, n_rows), of 0 and 1
+    """
+    if is_device_array(features):
+        numbers = beside(features, np.arange(n_classes))
+        return (numbers[:, None] == beside(features, members)).astype(features.dtype)
+    own = np.flatnonzero(members >= 0)
+    places = (members[own], own)
+    return csr_array((np.ones(len(own)), places), shape=(n_classes, len(members)))
 
 
 def class_means(chunks, members, n_classes):
@@ -113,7 +133,7 @@ class Scatter(NamedTuple):
     deviations: Deviations
 
     @classmethod
-    def of(cls, rows, chunks, centre_of):
+    def of(cls, rows, chunks, centres, members=None):
         """Of some rows.
 
         Parameters
@@ -121,15 +141,17 @@ class Scatter(NamedTuple):
         rows : FeatureRows
         chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
             Of these rows.
-        centre_of : callable
-            From a slice of rows to their centres, broadcastable to the rows.
+        centres : ndarray of shape (n_classes, n_features)
+        members : ndarray of shape (n_samples,), int, or None
+            Which of the centres is that of each row; None where there is one only.
         """
         total, deviations = 0.0, Deviations()
         for part, features in chunks:
-            centred = features - centre_of(part)
+            own = beside(features, centres)
+            centred = features - (own if members is None else own[members[part]])
             total = total + centred.T @ centred
             deviations = deviations.merge(Deviations.of(centred, rows.row_numbers(part)))
-        return cls(total, len(rows), deviations)
+        return cls(as_host(total), len(rows), deviations)
 
     def merge(self, other):
         """Of the rows of both."""
@@ -157,21 +179,22 @@ class Scatter(NamedTuple):
         return self.total / self.n_samples
 
 
-def covariance_about(rows, chunks, centre_of, centre):
-    """Covariance of rows in this process about their centres; see `Scatter`.
+def covariance_about(rows, chunks, centre, name):
+    """Covariance of rows in this process about a centre; see `Scatter`.
 
     Parameters
     ----------
     rows : FeatureRows
     chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
-    centre_of : callable
-    centre : str
+    centre : ndarray of shape (n_features,)
+    name : str
+        What the centre is, for the warning.
 
     Returns
     -------
     ndarray of shape (n_features, n_features)
     """
-    return Scatter.of(rows, chunks, centre_of).covariance(centre)
+    return Scatter.of(rows, chunks, centre[None]).covariance(name)
 
 
 def check_spread(covariance, means, n_samples):

@@ -48,7 +48,7 @@ class NCIDetector(HeadDetector):
     https://arxiv.org/abs/2311.01479
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],

@@ -117,9 +117,7 @@ class NECODetector(HeadDetector):
     def _learn(self, rows, labels):
         check_dimension(self.n_components, rows.n_features)
         self.mean_ = overall_mean(self._chunks(rows), len(rows))
-        covariance = covariance_about(
-            rows, self._chunks(rows), lambda part: self.mean_, "their mean"
-        )
+        covariance = covariance_about(rows, self._chunks(rows), self.mean_, "their mean")
         varies = varying_features(covariance, self.mean_, len(rows))
         covariance[~varies], covariance[:, ~varies] = 0.0, 0.0
         self.scale_ = np.ones(rows.n_features)

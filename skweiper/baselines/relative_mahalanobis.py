@@ -99,7 +99,7 @@ class RelativeMahalanobisDetector(MahalanobisDetector):
 
     def _background_scatter(self, rows):
         chunks = self._chunks(rows, self._load)
-        return Scatter.of(rows, chunks, lambda part: self.background_mean_)
+        return Scatter.of(rows, chunks, self.background_mean_[None])
 
     def _score_features(self, features):
         centred = features - beside(features, self.background_mean_)

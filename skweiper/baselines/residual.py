@@ -64,7 +64,7 @@ class ResidualDetector(HeadDetector):
     https://arxiv.org/abs/2203.10807
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "n_components": [Interval(Integral, 0, None, closed="left"), None],
@@ -92,7 +92,7 @@ class ResidualDetector(HeadDetector):
         self.residual_basis_ = directions[:, : rows.n_features - n_components]
 
     def _scatter_about_origin(self, rows):
-        return Scatter.of(rows, self._chunks(rows), lambda part: self.origin_)
+        return Scatter.of(rows, self._chunks(rows), self.origin_[None])
 
     def _residual(self, features):
         residual = row_products(features - beside(features, self.origin_), self.residual_basis_.T)

@@ -87,7 +87,7 @@ class SHEDetector(MembersDetector):
     https://openreview.net/forum?id=KkazG4lgKL
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {
         **ClassDetector._parameter_constraints,
         "metric": [StrOptions(set(SIMILARITIES))],

@@ -6,12 +6,11 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
 from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector, check_class_numbers
-from skweiper.scores import msp
+from skweiper.scores import energy, msp
 
 COLDEST, HOTTEST = 1e-2, 1e2
 
@@ -62,7 +61,7 @@ class TemperatureScalingDetector(HeadDetector):
     https://arxiv.org/abs/1706.04599
     """
 
-    _scores_in_place = True
+    _computes_in_place = True
     _parameter_constraints = {
         **HeadDetector._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
@@ -120,7 +119,7 @@ class TemperatureScalingDetector(HeadDetector):
         for part, features in self._chunks(rows):
             logits = self.head_.logits(features) / temperature
             own = logits[np.arange(len(logits)), truth[part]]
-            total += np.sum(logsumexp(logits, axis=1) - own)
+            total += float(np.sum(energy(logits) - own))
         return total / len(rows)
 
     def _score_features(self, features):
