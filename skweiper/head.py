@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from scipy.special import expit
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skweiper._support.containers import as_host, beside
@@ -220,25 +220,37 @@ def head_from_classifier(classifier: Any) -> tuple[FloatArray, FloatArray]:
     Raises
     ------
     TypeError
-        The classifier has no linear layer, or is a multilabel or one-against-one classifier.
+        The estimator has no linear layer, is no classifier, or is a multilabel or one-against-one
+        one.
     """
     if is_classifier(classifier):
         check_is_fitted(classifier)
-    weight, bias = _linear_layer(classifier)
-    classes = getattr(classifier, "classes_", None)
-    multilabel = getattr(classifier, "out_activation_", None) == "logistic" and len(bias) > 1
-    if weight.shape[0] == 1 and not multilabel:
-        return _two_class_rows(weight, bias)
-    if (
-        multilabel
-        or isinstance(classes, list)
-        or (classes is not None and len(classes) != weight.shape[0])
-    ):
+    elif is_regressor(classifier) or is_outlier_detector(classifier):
         raise TypeError(
-            f"{type(classifier).__name__} has {weight.shape[0]} linear rows that do not stand for "
-            "one class each (multilabel or one-against-one). Pass weight and bias directly."
+            f"{type(classifier).__name__} predicts no class, so its coefficients are no head. Pass "
+            "the classifier whose features these are."
         )
-    return np.array(weight), np.array(bias)
+    weight, bias = _linear_layer(classifier)
+    if _has_a_row_per_class(classifier, weight):
+        return np.array(weight), np.array(bias)
+    if weight.shape[0] == 1:
+        return _two_class_rows(weight, bias)
+    raise TypeError(
+        f"{type(classifier).__name__} has {weight.shape[0]} linear rows that do not stand for "
+        "one class each (multilabel or one-against-one). Pass weight and bias directly."
+    )
+
+
+def _has_a_row_per_class(classifier, weight):
+    """Whether each row of a classifier's linear layer is a class; never of a single row."""
+    n_rows = len(weight)
+    classes = getattr(classifier, "classes_", None)
+    is_multilabel = getattr(classifier, "out_activation_", None) == "logistic"
+    # One row per pair of classes, of which three classes have three as well.
+    is_one_against_one = hasattr(classifier, "decision_function_shape")
+    if n_rows == 1 or is_multilabel or is_one_against_one or isinstance(classes, list):
+        return False
+    return classes is None or len(classes) == n_rows
 
 
 def _linear_keys(state, prefix):

@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+    SGDOneClassSVM,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from skweiper import WeiPerDetector, WeiPerTransformer
 from skweiper.baselines import MahalanobisDetector
@@ -81,9 +88,28 @@ def test_classifiers_without_one_row_per_class(problem):
         head_from_classifier(OneVsRestClassifier(LogisticRegression()).fit(X, y))
     with pytest.raises(NotFittedError):
         head_from_classifier(LogisticRegression())
-    if len(np.unique(y)) > 2:
-        with pytest.raises(TypeError, match="one-against-one"):
-            head_from_classifier(SVC(kernel="linear").fit(X, y))
+
+
+@pytest.mark.parametrize("n_classes", [3, 4])
+@pytest.mark.parametrize("classifier", [SVC(kernel="linear"), NuSVC(kernel="linear")])
+def test_rows_of_pairs_of_classes_are_no_head(classifier, n_classes):
+    X, y = make_classification(200, 8, n_informative=6, n_classes=n_classes, random_state=0)
+    with pytest.raises(TypeError, match="one-against-one"):
+        head_from_classifier(classifier.fit(X, y))
+
+
+def test_the_head_of_a_binary_support_vector_machine():
+    X, y = make_classification(200, 8, n_informative=6, random_state=0)
+    classifier = SVC(kernel="linear").fit(X, y)
+    weight, bias = head_from_classifier(classifier)
+    np.testing.assert_array_equal(np.argmax(X @ weight.T + bias, axis=1), classifier.predict(X))
+
+
+@pytest.mark.parametrize("estimator", [LinearRegression(), Ridge(), SGDOneClassSVM()])
+def test_what_predicts_no_class_has_no_head(estimator):
+    X, y = make_classification(200, 8, n_informative=6, random_state=0)
+    with pytest.raises(TypeError, match=f"{type(estimator).__name__} predicts no class"):
+        head_from_classifier(estimator.fit(X, y))
 
 
 class Tensor:
