@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import ArrayLike, NDArray
 
 from skweiper._weiper.density import bins_over, smooth
+from skweiper.base import as_fitted
 from skweiper.plotting.axes import new_axes, weiper_inside
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class DensityDisplay:
         """
         detector, X = weiper_inside(detector, X)
         found = detector.densities(X)
+        detector = as_fitted(detector)  # the bins and windows of the fit, whatever was set since
         names = _checked_names(names, len(found.feature))
         ranges = {"feature": detector.feature_range_, "logit": detector.logit_range_}
         windows = {"feature": detector.smoothing, "logit": detector.smoothing_perturbed}

@@ -276,6 +276,16 @@ def test_displays_take_a_search_for_its_best_detector(data, search):
     assert np.array_equal(cones[0].fprs, cones[1].fprs)
 
 
+def test_densities_are_drawn_in_the_bins_of_the_fit(data, detector):
+    changed = clone(detector).fit(data.train)
+    changed.set_params(n_bins=40, smoothing=1, smoothing_perturbed=2)
+    drawn = [DensityDisplay.from_estimator(one, data.test[:1]) for one in (detector, changed)]
+    for space in ("feature", "logit"):
+        before, after = (one.samples_[space, "sample 0"].get_data() for one in drawn)
+        np.testing.assert_array_equal(after.edges, before.edges)
+        np.testing.assert_array_equal(after.values, before.values)
+
+
 @pytest.fixture(scope="module")
 def pipeline(data, detector):
     """Halved features, doubled again, before the same detector."""
