@@ -1,17 +1,18 @@
 """Fit and score on Dask collections, whose rows stay where they are."""
 
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.random import sample_without_replacement
 
 from skweiper._support.blocks import REMEDY, BlockColumn, BlockMatrix
 from skweiper._support.containers import as_host, is_real
 from skweiper._support.known_outliers import (
+    check_classes,
     inlier_flags,
     labels_as_array,
     warn_if_none_is_marked,
@@ -109,7 +110,7 @@ def fit(detector: Detector, X: Any, y: Any = None) -> Detector:
             f"A {type(detector).__name__} learns from the rows themselves, not from sums over them "
             f"as {names} do, so it cannot be fitted where they lie. {REMEDY}"
         )
-    detector.fit(_matrix(X, y))
+    detector.fit(_matrix(X, y, are_classes=get_tags(detector).target_tags.required))
     return detector
 
 
@@ -134,6 +135,9 @@ def score_samples(detector: Any, X: Any) -> Any:
     ------
     TypeError
         X is no Dask collection.
+    ValueError
+        When they are computed: as `detector.score_samples`; the message names the block, and the
+        row in it.
     """
     dask = _dask()
     model = dask.delayed(detector, traverse=False, pure=False)
@@ -165,6 +169,13 @@ def subsample(
         In their order in X.
     labels : ndarray of shape (n_rows,)
         Where y is given.
+
+    Raises
+    ------
+    TypeError
+        X is no Dask collection.
+    ValueError
+        More rows than there are, or none; a chosen row that is not finite.
     """
     matrix = _matrix(X, y)
     n_there = matrix.shape[0]
@@ -330,14 +341,14 @@ def _in_row_blocks(X):
     return X if len(X.chunks[1]) == 1 else X.rechunk({1: -1})
 
 
-def _matrix(X, y):
+def _matrix(X, y, *, are_classes=False):
     """A Dask collection and its labels as a feature matrix that lies elsewhere."""
     X = _in_row_blocks(X)
     blocks = list(np.ravel(X.to_delayed()))
     _check_are_numbers(X)
     n_rows = _rows_of_blocks(X, blocks)
     labels = None if y is None else _label_blocks(y, n_rows)
-    n_inliers = n_rows if labels is None else _count_inliers(labels, n_rows)
+    n_inliers = n_rows if labels is None else _count_inliers(labels, n_rows, are_classes)
     return _matrix_of(X, blocks, labels, n_rows, n_inliers)
 
 
@@ -422,25 +433,33 @@ def _check_same_length(n_labels, n_rows):
         )
 
 
-def _count_inliers(labels, n_rows):
+def _count_inliers(labels, n_rows, are_classes):
     """How many rows of each block take part; looks at all labels."""
     dask = _dask()
-    look = dask.delayed(_looked_at, pure=False)
-    looks = dask.compute(*(look(part, n) for part, n in zip(labels, n_rows, strict=True)))
+    look = dask.delayed(partial(_looked_at, are_classes=are_classes), traverse=False, pure=False)
+    on_block, blocks = dask.delayed(_on_block, pure=False), zip(labels, n_rows, strict=True)
+    looks = dask.compute(
+        *(on_block(look, f"Block {i} of y", *block) for i, block in enumerate(blocks))
+    )
     counts, values = zip(*looks, strict=True)
-    if sum(counts) == sum(n_rows):
-        warn_if_none_is_marked(np.unique(np.concatenate(values)))
+    found = pd.unique(np.concatenate(values))
+    is_inlier = inlier_flags(found)
+    if are_classes:  # each block's may have an order, and all of them together none
+        check_classes(found, is_inlier)
+    if is_inlier.all():
+        warn_if_none_is_marked(found, are_classes=are_classes)
     return list(counts)
 
 
-def _looked_at(labels, n_rows):
+def _looked_at(labels, n_rows, are_classes):
     """How many labels are those of inliers, and which values occur."""
     labels = labels_as_array(labels)
     if len(labels) != n_rows:
-        raise ValueError(
-            f"A block of y has {len(labels)} labels, where that of X has {n_rows} rows."
-        )
-    return int(np.count_nonzero(inlier_flags(labels))), np.unique(labels)
+        raise ValueError(f"It has {len(labels)} labels, where that of X has {n_rows} rows.")
+    is_inlier = inlier_flags(labels)
+    if are_classes:
+        check_classes(labels, is_inlier)
+    return int(np.count_nonzero(is_inlier)), pd.unique(labels)
 
 
 def _rows_of(block, labels, first):
@@ -456,12 +475,16 @@ def _inlier_labels(labels):
     return labels[inlier_flags(labels)]
 
 
-def _scores_of_block(block, detector):
+def _scores_of_block(block, detector, block_id=(0,)):
+    """Scores of a block, float64; Dask passes its place among the blocks."""
     if len(block) == 0:
         return np.empty(0)
-    return np.asarray(detector.score_samples(block), np.float64)
+    name = f"Block {block_id[0]} of X, whose rows are counted from 0"
+    return np.asarray(_on_block(detector.score_samples, name, block), np.float64)
 
 
-def _scores_of_frame(frame, detector):
-    scores = _scores_of_block(frame, detector)
+def _scores_of_frame(frame, detector, partition_info=None):
+    """The same of a partition of a table, as a Series."""
+    number = 0 if partition_info is None else partition_info["number"]
+    scores = _scores_of_block(frame, detector, (number,))
     return pd.Series(scores, index=frame.index, name="score", dtype=np.float64)

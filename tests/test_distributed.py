@@ -193,6 +193,37 @@ def test_bad_values_are_named_by_block_and_row(local, weiper, X, clinc150):
         distributed.fit(weiper(), da.from_array(X, chunks=(100, -1)), np.arange(len(X)) % 2)
 
 
+def test_bad_values_to_score_are_named_by_block_and_row(local, weiper, X):
+    bad = X.copy()
+    bad[345, 7] = np.nan
+    detector, match = weiper().fit(X), "Block 3 of X, .* from 0: .*NaN at row 45, column 7"
+    with pytest.raises(ValueError, match=match):
+        distributed.score_samples(detector, da.from_array(bad, chunks=(100, -1))).compute()
+    parts = dd.from_pandas(pd.DataFrame(bad), chunksize=100)
+    with pytest.raises(ValueError, match=match):
+        distributed.score_samples(detector, parts).compute()
+
+
+@pytest.mark.filterwarnings("error")
+def test_classes_are_looked_at_as_in_memory(local, clinc150, X):
+    head = clinc150.weight, clinc150.bias
+    blocks = da.from_array(X, chunks=(100, -1))
+    of_two = (np.arange(len(X)) % 2).astype(float)
+    found = distributed.fit(MahalanobisDetector(*head, labels="y"), blocks, of_two)
+    assert found.classes_.tolist() == [0, 1]
+    of_two[123] = np.nan
+    mixed = np.where(np.arange(len(X)) < 300, "a", of_two.astype(object))
+    for bad, match in ((of_two, "Block 1 of y: .*missing value at row 23"), (mixed, "no order")):
+        with pytest.raises(ValueError, match=match):
+            distributed.fit(MahalanobisDetector(*head, labels="y"), blocks, bad)
+
+
+def test_labels_of_several_types_mark_outliers_as_in_memory(local, weiper, X):
+    y = np.array(["a", 1, -1, 2.5] * len(X), dtype=object)[: len(X)]
+    expected = learnt(weiper().fit(X, y))
+    assert learnt(distributed.fit(weiper(), da.from_array(X, chunks=(100, -1)), y)) == expected
+
+
 def test_what_cannot_be_done_says_what_can(local, weiper, X, y):
     blocks = da.from_array(X, chunks=(100, -1))
     with pytest.raises(TypeError, match=r"KNNDetector learns from the rows.*subsample"):
