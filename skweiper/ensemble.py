@@ -10,9 +10,10 @@ import pandas as pd
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import Bunch, check_random_state, get_tags
+from sklearn.utils import Bunch, check_random_state
 
 from skweiper._support.containers import as_host, index_of
+from skweiper._support.inner_estimators import needs_labels, seeds_of
 from skweiper._support.parameters import BaseComposition, Interval, StrOptions
 from skweiper._support.row_views import rows_at, unwrapped
 from skweiper._support.rows import FeatureRows, checked_rows
@@ -20,7 +21,7 @@ from skweiper._support.threads import map_in_order
 from skweiper._support.validation import check_feature_matrix, check_width_and_names
 from skweiper._typing import Seed
 from skweiper.base import BaseDetector, Estimator, as_fitted
-from skweiper.baselines.base import chunk_slices, required_labels
+from skweiper.baselines.base import chunk_slices
 from skweiper.baselines.mahalanobis import MahalanobisDetector
 from skweiper.baselines.residual import subspace_dimension
 from skweiper.baselines.vim import ViMDetector
@@ -383,12 +384,7 @@ class EnsembleDetector(BaseDetector, BaseComposition):
     @property
     def _reads_classes(self):
         members = self.detectors if isinstance(self.detectors, (list, tuple)) else ()
-        return any(_needs_labels(member) for _, member in members if member is not DROPPED)
-
-
-def _needs_labels(member):
-    """Whether a detector's fit needs the class of each row."""
-    return get_tags(member).target_tags.required
+        return any(needs_labels(member) for _, member in members if member is not DROPPED)
 
 
 def _check_member(name, member, labels):
@@ -413,17 +409,16 @@ def _check_member(name, member, labels):
             f"got {type(member).__name__}. For a detector of another library, see "
             "skweiper.model_selection.InlierOnly."
         )
-    if _needs_labels(member):
-        required_labels(labels, f"Member {name!r} of EnsembleDetector")
+    if labels is None and needs_labels(member):
+        raise ValueError(
+            f"Member {name!r} of EnsembleDetector learns from the class of each row. Pass y to "
+            "fit, or leave the member out."
+        )
 
 
 def _seed_randomness(member, random_state):
     """Draw a seed for each `random_state` of a member that is None."""
-    open_seeds = [
-        name
-        for name, value in sorted(member.get_params(deep=True).items())
-        if value is None and name.rpartition("__")[2] == "random_state"
-    ]
+    open_seeds = [name for name, value in seeds_of(member).items() if value is None]
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(open_seeds))
     member.set_params(**{name: int(seed) for name, seed in zip(open_seeds, seeds, strict=True)})
 

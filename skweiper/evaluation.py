@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import clone
 
 from skweiper._report import check_report_options, ood_report
 from skweiper._score_sets import is_dict
+from skweiper._support.inner_estimators import needs_labels, seeds_of
 from skweiper._typing import NamedSets, Scoring, Seed
 from skweiper.metrics import scores_of
 
@@ -94,17 +95,11 @@ def evaluate(
     )
 
 
-def _seeds_of(detector):
-    """Names of the parameters that take a seed, those of a pipeline's steps among them."""
-    names = detector.get_params(deep=True)
-    return [name for name in names if name.split("__")[-1] == "random_state"]
-
-
 def _fitted(detector, seed, X, y):
     """A fitted clone, and the seconds its fit took."""
     detector = clone(detector)
     if seed is not None:
-        detector.set_params(**dict.fromkeys(_seeds_of(detector), seed))
+        detector.set_params(**dict.fromkeys(seeds_of(detector), seed))
     start = perf_counter()
     detector.fit(X, y)
     return detector, perf_counter() - start
@@ -121,17 +116,6 @@ def _scored(detector, X_id, X_ood, covariate_shifted):
     return scores, perf_counter() - start
 
 
-def _needs_labels(detector):
-    """Whether a detector, or the last one inside of pipelines and searches, needs y to fit."""
-    if hasattr(detector, "steps"):
-        return _needs_labels(detector.steps[-1][1])
-    inner = getattr(detector, "estimator", None)
-    if isinstance(inner, BaseEstimator) and isinstance(detector, MetaEstimatorMixin):
-        return _needs_labels(inner)
-    tags = detector.__sklearn_tags__() if hasattr(detector, "__sklearn_tags__") else None
-    return tags is not None and tags.target_tags.required
-
-
 def _fittable(detectors, y_train):
     """The detectors that can be fitted; those that need labels are left out where there are none.
 
@@ -140,7 +124,7 @@ def _fittable(detectors, y_train):
     ValueError
         None is left.
     """
-    needy = [name for name in detectors if y_train is None and _needs_labels(detectors[name])]
+    needy = [name for name in detectors if y_train is None and needs_labels(detectors[name])]
     if len(needy) == len(detectors):
         raise ValueError(f"{needy} learn from the class of each training row. Pass y_train.")
     if needy:
@@ -262,7 +246,7 @@ def compare(
     detectors = _fittable(detectors, y_train)
     reports = []
     for name, detector in detectors.items():
-        for fit_seed in seeds if _seeds_of(detector) else [None]:
+        for fit_seed in seeds if seeds_of(detector) else [None]:
             fitted, fit_seconds = _fitted(detector, fit_seed, X_train, y_train)
             scores, score_seconds = _scored(fitted, X_id, X_ood, covariate_shifted)
             report = ood_report(

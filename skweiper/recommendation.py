@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from skweiper._support.containers import as_host
+from skweiper._support.inner_estimators import seeds_of
 from skweiper._support.known_outliers import labels_as_array
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.progress import track
@@ -139,9 +140,8 @@ def _seeded(detectors, random_state):
     """Clones of detectors, each `random_state` that is None set to one seed."""
     seed, clones = int(random_state.randint(np.iinfo(np.int32).max)), {}
     for name, detector in detectors.items():
-        clones[name] = clone(detector)
-        if getattr(detector, "random_state", 0) is None:
-            clones[name].set_params(random_state=seed)
+        open_seeds = [each for each, value in seeds_of(detector).items() if value is None]
+        clones[name] = clone(detector).set_params(**dict.fromkeys(open_seeds, seed))
     return clones
 
 
@@ -188,6 +188,7 @@ def _found(scores):
 def _stability(detector, X, y, held_out):
     """Rank correlation of the held-out rows' scores by fits on the even and on the odd rows."""
     halves = []
+    X = check_feature_matrix(X, "recommend")  # of any table, rows can then be taken by number
     for first in (0, 1):
         index = np.arange(first, X.shape[0], 2)
         labels = None if y is None else y[index]

@@ -137,6 +137,18 @@ def test_known_outliers_take_no_part(data, members):
     assert with_outliers.offset_ == clean.offset_
 
 
+@pytest.mark.filterwarnings("error")
+def test_members_within_pipelines_read_classes_too(data, clinc150):
+    train, *_ = data
+    learner = MahalanobisDetector(clinc150.weight, clinc150.bias, labels="y")
+    members = [("scaled", make_pipeline(StandardScaler(), learner)), ("knn", KNNDetector())]
+    ensemble = EnsembleDetector(members, random_state=0)
+    of_two = np.arange(N_TRAIN) % 2  # classes, and no marks of outliers
+    assert ensemble.fit(train, of_two).detectors_[0][-1].classes_.tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"'scaled' .*learns from the class of each row\. Pass y"):
+        ensemble.fit(train)
+
+
 @pytest.mark.parametrize("kind", ["numbers", "uint8", "text"])
 def test_members_learn_classes_from_y(kind, clinc150, data):
     train, rows, _ = data

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
 
-from skweiper import all_detectors, recommend
+from skweiper import WeiPerDetector, all_detectors, recommend
 from skweiper.baselines import (
     KNNDetector,
     LogitDetector,
@@ -11,6 +12,7 @@ from skweiper.baselines import (
     ViMDetector,
 )
 from skweiper.metrics import auroc
+from skweiper.shaping import ReAct
 
 pytestmark = pytest.mark.filterwarnings("ignore:temperature_scaling is left out")
 
@@ -86,6 +88,27 @@ def test_known_outliers_take_no_part(clinc150, train, detectors):
     table = recommend(X, X_ood=sets, y=y, detectors=detectors, random_state=0)
     clean = recommend(train, X_ood=sets, detectors=detectors, random_state=0)
     np.testing.assert_array_equal(table.auroc, clean.auroc)
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars", "pyarrow"])
+def test_tables_of_every_library_are_compared(package, clinc150, train):
+    columns = {f"f{i}": column for i, column in enumerate(train.T.copy())}
+    library = pytest.importorskip(package)
+    table = library.table(columns) if package == "pyarrow" else library.DataFrame(columns)
+    detectors = {"knn": KNNDetector()}
+    with pytest.warns(UserWarning, match="Without OOD rows"):
+        found = recommend(table, detectors=detectors, random_state=0)
+    with pytest.warns(UserWarning, match="Without OOD rows"):
+        expected = recommend(train, detectors=detectors, random_state=0)
+    np.testing.assert_array_equal(found.stability, expected.stability)
+
+
+def test_detectors_inside_of_others_are_seeded_too(clinc150, train):
+    weiper = WeiPerDetector(clinc150.weight, clinc150.bias, n_repeats=5)
+    detectors = {"weiper": weiper, "within": make_pipeline(ReAct(percentile=100), weiper)}
+    sets = {"a": clinc150.validation_oos}
+    table = recommend(train, X_ood=sets, detectors=detectors, random_state=0)
+    assert table.auroc["within"] == table.auroc["weiper"]
 
 
 def test_too_few_rows_are_refused(train, detectors):
