@@ -1,6 +1,5 @@
 """What all detectors of this library share: labels of known outliers, scores, threshold, labels."""
 
-import warnings
 from numbers import Real
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from skweiper._support.blocks import BlockMatrix, is_elsewhere, merged
 from skweiper._support.known_outliers import labelled_auroc, labels_as_array
+from skweiper._support.notice import warn_caller
 from skweiper._support.parameter_repr import estimator_repr
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.quantile import quantile_of_blocks
@@ -83,11 +83,9 @@ class Estimator(BaseEstimator):
         state = dict(state)
         saved = state.pop("_skweiper_version", "unknown")
         if _compatible_versions(saved) != _compatible_versions(__version__):
-            warnings.warn(
+            warn_caller(
                 f"This {type(self).__name__} was saved by skweiper {saved} and is loaded by "
                 f"skweiper {__version__}: its results may differ. Fit and save it again.",
-                UserWarning,
-                stacklevel=2,
             )
         super().__setstate__(state)
 
@@ -310,21 +308,17 @@ class BaseDetector(OutlierMixin, Estimator):
         """Warn of rows that are too few, or look like OOD rows, to calibrate on."""
         enough = 1 / (1 - tpr) if tpr < 1 else 1
         if len(scores) < enough * (1 - 1e-9):
-            warnings.warn(
+            warn_caller(
                 f"X_id has {len(scores)} rows, fewer than 1 / (1 - tpr) = {enough:.0f}: the "
                 f"threshold is their lowest score, which says little about tpr={tpr}. Pass more "
                 "held-out rows, or a lower tpr.",
-                UserWarning,
-                stacklevel=3,
             )
         share = np.mean(scores < getattr(self, "_training_offset", self.offset_))
         if share > 0.5:
-            warnings.warn(
+            warn_caller(
                 f"{share:.0%} of the rows of X_id score below the threshold that fit set for "
                 f"{self.contamination:.0%} of the training rows: are they in-distribution, and "
                 "prepared as the training rows were? As it is, OOD rows will pass as well.",
-                UserWarning,
-                stacklevel=3,
             )
 
     def calibrate_p_values(self, X_id: ArrayLike) -> Self:

@@ -1,6 +1,5 @@
 """EnsembleDetector: several detectors, each standardised by held-out rows, as one score."""
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, Self
@@ -14,6 +13,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from skweiper._support.containers import as_host, index_of
 from skweiper._support.inner_estimators import needs_labels, seeds_of
+from skweiper._support.notice import warn_caller
 from skweiper._support.parameters import BaseComposition, Interval, StrOptions
 from skweiper._support.row_views import rows_at, unwrapped
 from skweiper._support.rows import FeatureRows, checked_rows
@@ -137,12 +137,10 @@ def _possible_defaults(weight, bias, n_rows, n_features):
     members = default_detectors(weight, bias)
     if weight is None or _has_room_for_vim(weight, n_rows, n_features):
         return members
-    warnings.warn(
+    warn_caller(
         "EnsembleDetector leaves out its default member 'vim', which needs more features than "
         "classes, and more training rows than its subspace has dimensions (half of the features). "
         "Pass detectors=[...] to choose the members.",
-        UserWarning,
-        stacklevel=5,
     )
     return [(name, member) for name, member in members if name != "vim"]
 

@@ -1,6 +1,5 @@
 """Reports of detectors on ID samples and OOD datasets, and of several side by side."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from time import perf_counter
@@ -13,6 +12,7 @@ from sklearn.base import clone
 from skweiper._report import check_report_options, ood_report
 from skweiper._score_sets import is_dict
 from skweiper._support.inner_estimators import needs_labels, seeds_of
+from skweiper._support.notice import warn_caller
 from skweiper._typing import NamedSets, Scoring, Seed
 from skweiper.metrics import scores_of
 
@@ -128,11 +128,9 @@ def _fittable(detectors, y_train):
     if len(needy) == len(detectors):
         raise ValueError(f"{needy} learn from the class of each training row. Pass y_train.")
     if needy:
-        warnings.warn(
+        warn_caller(
             f"{needy} learn from the class of each training row and are left out, since y_train is "
             "None. Pass y_train.",
-            UserWarning,
-            stacklevel=3,
         )
     return {name: detector for name, detector in detectors.items() if name not in needy}
 

@@ -1,6 +1,5 @@
 """Which detector for these features: the registry's, fitted on them and compared."""
 
-import warnings
 from collections.abc import Mapping
 from inspect import signature
 from numbers import Real
@@ -17,6 +16,7 @@ from sklearn.utils import check_random_state
 from skweiper._support.containers import as_host
 from skweiper._support.inner_estimators import seeds_of
 from skweiper._support.known_outliers import labels_as_array
+from skweiper._support.notice import warn_caller
 from skweiper._support.parameters import Interval, validate_parameter_constraints
 from skweiper._support.progress import track
 from skweiper._support.row_views import rows_at
@@ -116,13 +116,13 @@ def recommend(
         try:
             rows[name], scores[name] = _measured(candidates[name], seen, labels, held_out, X_ood)
         except ValueError as error:
-            warnings.warn(f"{name} is left out: {error}", UserWarning, stacklevel=2)
+            warn_caller(f"{name} is left out: {error}")
     if not rows:
         raise ValueError("No detector can be fitted on these rows; the warnings say why.")
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.insert(len(table.columns) - 2, "agreement", _agreement(scores))
     if X_ood is None:
-        warnings.warn(WITHOUT_OOD, UserWarning, stacklevel=2)
+        warn_caller(WITHOUT_OOD)
     return table.sort_values(table.columns[0], ascending=False)
 
 

@@ -1,6 +1,5 @@
 """Labels of known outliers: y == -1, and what is meant for it without being it."""
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from skweiper._support.containers import as_host, is_masked
 from skweiper._support.conversion_errors import named_in_errors
+from skweiper._support.notice import warn_caller
 
 DASHES = str.maketrans(dict.fromkeys("\N{MINUS SIGN}\N{EN DASH}\N{FULLWIDTH HYPHEN-MINUS}", "-"))
 WORDS = {"ood", "oos", "outlier", "outliers", "anomaly", "out-of-distribution", "out-of-scope"}
@@ -121,11 +121,9 @@ def warn_if_none_is_marked(y, *, are_classes=False):
     """
     found = _suspicious(y, are_classes)
     if found:
-        warnings.warn(
+        warn_caller(
             f"y holds {found} and no -1, so no row is taken as an outlier: all are fitted. "
             f"{REMEDY}",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -179,10 +177,9 @@ def labelled_auroc(y, scores):
         reason = f"y holds {found} and no -1" if found else "y holds no -1 (OOD)"
     else:
         reason = "every label in y is -1 (OOD)"
-    warnings.warn(
+    warn_caller(
         f"The AUROC of {len(y)} rows cannot be computed and is NaN: {reason}. It compares ID rows "
         f"with OOD rows. {REMEDY}",
         UndefinedMetricWarning,
-        stacklevel=3,
     )
     return np.nan

@@ -4,11 +4,11 @@ Along fixed draws a perturbed logit is linear in delta. So in every repeat each 
 flip length, from which on another class than the predicted one has the largest logit.
 """
 
-import warnings
 from functools import partial
 
 import numpy as np
 
+from skweiper._support.notice import warn_caller
 from skweiper._support.quantile import pooled_quantile, quantile_of
 from skweiper._weiper.execution import Execution
 from skweiper._weiper.passes import Pass, check_divisible, halves
@@ -197,11 +197,9 @@ def _warn_of_few_flips(lengths, flip_rate):
     """Warn that a share of flips is out of reach, and what it would take."""
     flips = [(len(each), np.count_nonzero(np.isfinite(each))) for each in lengths]
     n_heads, n_flips = np.sum(flips, axis=0)
-    warnings.warn(
+    warn_caller(
         f"delta='auto' looks for the length at which flip_rate={flip_rate} of the perturbed heads "
         f"change the prediction of a training row, but only {n_flips} of {n_heads} ever do, so "
         f"delta_={UNLEARNT_DELTA} is taken. Pass a number as delta or a lower flip_rate, and check "
         "weight and X for zeros: rows without one largest logit are not counted.",
-        UserWarning,
-        stacklevel=2,
     )

@@ -1,12 +1,12 @@
 """NECODetector: the share of a row's length that lies in the principal subspace."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
+from skweiper._support.notice import warn_caller
 from skweiper._support.parameters import Interval
 from skweiper._support.row_products import row_products
 from skweiper.baselines.base import HeadDetector
@@ -218,10 +218,8 @@ def warn_of_negative_logits(largest):
     """
     share = np.mean(largest <= 0)
     if share > 0.5:
-        warnings.warn(
+        warn_caller(
             f"The largest logit of {share:.0%} of the training rows is not positive, and times it "
             "a larger share in the subspace gives a smaller score. Pass scale_by_max_logit=False, "
             "or add a constant to the head's bias.",
-            UserWarning,
-            stacklevel=7,
         )

@@ -1,6 +1,5 @@
 """TemperatureScalingDetector: MSP after the temperature that calibrates the softmax."""
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 
+from skweiper._support.notice import warn_caller
 from skweiper._support.parameters import Interval
 from skweiper.baselines.base import HeadDetector, check_class_numbers
 from skweiper.scores import energy, msp
@@ -97,12 +97,11 @@ class TemperatureScalingDetector(HeadDetector):
         found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
         self.temperature_ = float(np.exp(found.x))
         if self.temperature_ < 1.01 * COLDEST:
-            warnings.warn(
+            warn_caller(
                 f"The likelihood of y still rises at a temperature of {COLDEST}, the lowest tried: "
                 "the head classifies (nearly) every row correctly, and the scores of most samples "
                 "are 1. Fit on held-out rows, or set temperature.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
 
     def _checked_classes(self, labels):

@@ -1,11 +1,12 @@
 """Features, heads, labels and OOD sets from the paths on the command line."""
 
 import os
-import warnings
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
+
+from skweiper._support.notice import warn_caller
 
 __all__ = [
     "NamedPaths",
@@ -64,7 +65,6 @@ class Reading(NamedTuple):
             rich_help_panel=PANEL,
         ),
     ] = None
-
     format: Annotated[
         str | None,
         typer.Option(
@@ -153,26 +153,22 @@ def head_for(path, dump, entries):
     wanting = [entry.name for entry in entries if entry.needs_head]
     if path is None:
         if wanting:
-            _warn(
+            warn_caller(
                 f"Without --head the {dump.shape[1]:,} columns of {dump.path} are taken as logits "
                 f"by {', '.join(wanting)}."
             )
         return None, None
     if not wanting:
         names = ", ".join(dict.fromkeys(entry.name for entry in entries))
-        _warn(f"--head is not used: {names} looks at features only.")
+        warn_caller(f"--head is not used: {names} looks at features only.")
     path, key = split_key(path)
     weight, bias = load_head(path, key=key, n_features=dump.shape[1])
     if len(weight) == dump.shape[0]:
-        _warn(
+        warn_caller(
             f"The head in {path} has as many classes as {dump.path} has rows, {len(weight):,}: are "
             "these features? Pass the final layer's weight and bias."
         )
     return weight, bias
-
-
-def _warn(message):
-    warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def labels_of(path):

@@ -1,6 +1,5 @@
 """WeiPerDetectorCV: a hyperparameter search that passes over the data once per perturbation."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Self
@@ -18,6 +17,7 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skweiper._support.containers import as_host
+from skweiper._support.notice import warn_caller
 from skweiper._support.progress import track
 from skweiper._support.validation import check_feature_matrix, check_width_and_names, inlier_rows
 from skweiper._typing import Device, Engine, FloatArray, IntArray, Seed
@@ -439,11 +439,10 @@ def _warn_of_one_sided_folds(y, splits, first):
     else:
         reason = f"The test folds of splits {one_sided} hold only ID or only OOD rows"
         remedy = "Pass cv=StratifiedKFold(shuffle=True), or OODSplit."
-    warnings.warn(
+    warn_caller(
         f"{reason}, so the mean AUROC of every candidate is NaN, nothing can be compared, and "
         f"the first candidate {first} is taken. {remedy}",
         UndefinedMetricWarning,
-        stacklevel=4,
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import get_tags
 
 from skweiper import WeiPerDetector, all_detectors
 from skweiper.baselines import (
@@ -34,6 +35,16 @@ def named(estimator):
 def labels(*values, dtype=None):
     """60 labels: the values in turn."""
     return np.resize(np.array(values, dtype=dtype), 60)
+
+
+LEARNING_NO_CLASSES = [each for each in TAKING_Y if not get_tags(each).target_tags.required]
+
+
+@pytest.mark.parametrize("estimator", LEARNING_NO_CLASSES, ids=named)
+def test_the_line_that_passed_y_is_warned(estimator, small):
+    with pytest.warns(UserWarning, match="no -1, so no row is taken as an outlier") as caught:
+        clone(estimator).fit(small["X"], labels(np.nan, 1.0, 2.0))
+    assert {each.filename for each in caught} == {__file__}
 
 
 REFUSED = {

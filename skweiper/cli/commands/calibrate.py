@@ -1,10 +1,10 @@
 """`skweiper calibrate`: the threshold and the p-values of a model, from held-out features."""
 
-import warnings
 from typing import Annotated
 
 import typer
 
+from skweiper._support.notice import warn_caller
 from skweiper.cli.arguments import Device, HeldOut, Json, Model, Trusted
 from skweiper.cli.data import Reading, described_data
 from skweiper.cli.model_files import load_model, require, save_model
@@ -71,9 +71,7 @@ def warn_of_training_data(saved, path, fingerprint):
     """
     training = saved.about.get("training")
     if training is not None and training["fingerprint"] == fingerprint:
-        warnings.warn(
+        warn_caller(
             f"{path} holds the rows that the model was fitted on, which it scores better than "
             "others. Pass held-out features.",
-            UserWarning,
-            stacklevel=2,
         )

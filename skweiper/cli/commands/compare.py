@@ -1,10 +1,10 @@
 """`skweiper compare`: several detectors, fitted and evaluated on the same features."""
 
-import warnings
 from typing import Annotated
 
 import typer
 
+from skweiper._support.notice import warn_caller
 from skweiper.cli.arguments import (
     Bootstrap,
     Confidence,
@@ -110,7 +110,7 @@ def compared(detectors, data, leave_out):
             except ValueError as error:
                 if not leave_out:
                     raise ValueError(f"{name}: {error}") from error
-                warnings.warn(f"{name} is left out: {error}", UserWarning, stacklevel=2)
+                warn_caller(f"{name} is left out: {error}")
             advance(1)
     if not tables:
         raise ValueError("No detector can be fitted on these features; the warnings say why.")

@@ -1,11 +1,11 @@
 """Zarr: arrays in a folder, chunk by chunk."""
 
-import warnings
 from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 
+from skweiper._support.notice import warn_caller
 from skweiper.io.arrays import ArrayFile, SliceFile, StoredArray
 from skweiper.io.blocks import BlockRows
 from skweiper.io.errors import DumpError, reading
@@ -49,12 +49,10 @@ class ZarrFile(ArrayFile):
 
     def _warn_of_missing(self, name):
         if self._n_missing[name]:
-            warnings.warn(
+            warn_caller(
                 f"{self._n_missing[name]} chunks of the array {name!r} in {self.path} are not "
                 "there. Zarr leaves out chunks that hold its fill value only, and reads lost ones "
                 "as such, too: compare the array with its source.",
-                UserWarning,
-                stacklevel=2,
             )
 
     def read(self, name):
