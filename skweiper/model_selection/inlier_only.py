@@ -14,7 +14,7 @@ from skweiper._support.known_outliers import labelled_auroc
 from skweiper._support.parameters import HasMethods, StrOptions
 from skweiper._support.validation import inlier_rows
 from skweiper._typing import FloatArray, IntArray
-from skweiper.base import Estimator
+from skweiper.base import Estimator, as_fitted
 from skweiper.model_selection.labels import as_inlier_labels
 
 
@@ -23,7 +23,7 @@ def _estimator_has(method):
 
 
 def _has_scores(self):
-    needed = "decision_function" if self.convention == "pyod" else "score_samples"
+    needed = "decision_function" if self._is_of_pyod else "score_samples"
     return _estimator_has(needed)(self)
 
 
@@ -111,7 +111,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         """
         check_is_fitted(self)
         decision = self.estimator_.decision_function(X)
-        return self.estimator_.threshold_ - decision if self.convention == "pyod" else decision
+        return self.estimator_.threshold_ - decision if self._is_of_pyod else decision
 
     @available_if(_has_scores)
     def score_samples(self, X: ArrayLike) -> FloatArray:
@@ -128,7 +128,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        if self.convention == "pyod":
+        if self._is_of_pyod:
             return -self.estimator_.decision_function(X)
         return self.estimator_.score_samples(X)
 
@@ -162,7 +162,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
         """
         check_is_fitted(self)
         labels = self.estimator_.predict(X)
-        return as_inlier_labels(labels, "pyod") if self.convention == "pyod" else labels
+        return as_inlier_labels(labels, "pyod") if self._is_of_pyod else labels
 
     @available_if(_estimator_has("transform"))
     def transform(self, X: ArrayLike) -> Any:
@@ -249,7 +249,7 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
     @property
     def offset_(self) -> float:
         """Threshold on the scores, of a detector that has one."""
-        if self.convention == "pyod":
+        if self._is_of_pyod:
             return -self.estimator_.threshold_
         return self.estimator_.offset_
 
@@ -262,6 +262,11 @@ class InlierOnly(MetaEstimatorMixin, Estimator):
     def feature_names_in_(self) -> Any:
         """Names of the features the estimator saw in `fit`, where they had any."""
         return self.estimator_.feature_names_in_
+
+    @property
+    def _is_of_pyod(self):
+        """Whether the estimator's direction is PyOD's: as it was when it was fitted."""
+        return as_fitted(self).convention == "pyod"
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "estimator_")

@@ -27,6 +27,9 @@ from skweiper.detector import WeiPerDetector
 from skweiper.model_selection.candidates import grid_candidates, pass_groups
 from skweiper.model_selection.sweep import most_terms, sweep_group
 
+OF_SOME_SEARCHES = ("best_score_", "best_estimator_", "_training_offset")
+"""What a search leaves or not, by its `refit`: that of an earlier one would say nothing of it."""
+
 
 class WeiPerDetectorCV(BaseDetector):
     """WeiPerDetector with its hyperparameters chosen by cross-validation.
@@ -194,6 +197,8 @@ class WeiPerDetectorCV(BaseDetector):
         return self
 
     def _search(self, X, y, groups):
+        for name in OF_SOME_SEARCHES:
+            vars(self).pop(name, None)
         self._validate_params()
         self._scorer()  # an unknown name is told before the sweep
         X = check_feature_matrix(X, type(self).__name__)
@@ -208,6 +213,7 @@ class WeiPerDetectorCV(BaseDetector):
         self._choose()
         if self.refit:
             self.best_estimator_ = clone(template).set_params(**self.best_params_).fit(X, y)
+            self._training_offset = self.best_estimator_.offset_
 
     def _template(self):
         return WeiPerDetector(
@@ -264,9 +270,9 @@ class WeiPerDetectorCV(BaseDetector):
 
     def _best(self):
         check_is_fitted(self)
-        if not self.refit:
+        if not hasattr(self, "best_estimator_"):
             raise AttributeError(
-                "This WeiPerDetectorCV has refit=False and holds no fitted detector. "
+                "This WeiPerDetectorCV was fitted with refit=False and holds no fitted detector. "
                 "Pass refit=True, or fit WeiPerDetector with best_params_."
             )
         return self.best_estimator_

@@ -211,6 +211,15 @@ def test_pyod_direction_is_turned(labelled):
     assert np.array_equal(np.sign(detector.decision_function(X)), y)
 
 
+def test_the_direction_is_that_of_the_fit(labelled):
+    X, y, _ = labelled
+    detector = InlierOnly(PyODLike(), convention="pyod").fit(X, y)
+    expected = detector.score_samples(X)
+    detector.set_params(convention="sklearn")
+    assert np.array_equal(detector.score_samples(X), expected)
+    assert np.array_equal(detector.predict(X), y)
+
+
 def test_detectors_of_this_library_need_no_wrapper(labelled):
     X, y, _ = labelled
     weight = np.random.RandomState(1).standard_normal((3, 4))

@@ -261,6 +261,29 @@ def test_without_refit_there_is_no_detector(data, labelled):
         search.predict(data.test[:2])
 
 
+def test_what_an_earlier_search_left_is_gone(data, labelled):
+    search = WeiPerDetectorCV(
+        data.weight, data.bias, param_grid={"n_repeats": [2]}, cv=StratifiedKFold(2), random_state=0
+    ).fit(*labelled)
+    search.set_params(refit=False)
+    assert len(search.predict(data.test[:2])) == 2  # the fit in force refitted
+    search.fit(*labelled)
+    assert not hasattr(search, "best_estimator_")
+    with pytest.raises(AttributeError, match="refit=True"):
+        search.predict(data.test[:2])
+    search.set_params(refit=lambda results: 0).fit(*labelled)
+    assert not hasattr(search, "best_score_")
+
+
+def test_each_calibration_is_compared_with_the_fit(data, labelled):
+    search = WeiPerDetectorCV(
+        data.weight, data.bias, param_grid={"n_repeats": [2]}, cv=StratifiedKFold(2), random_state=0
+    ).fit(*labelled)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="score below the threshold that fit set"):
+            search.calibrate(data.test_oos[:, ::-1])
+
+
 def test_candidates_with_equal_auroc_share_a_rank_and_the_first_is_best(data):
     # Few test rows, many candidates: most AUROCs are equal, to GridSearchCV up to rounding.
     X = np.concatenate([data.train[::20], data.validation[:10], data.test_oos[:6]])
