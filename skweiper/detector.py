@@ -18,7 +18,7 @@ from skweiper._weiper.fitting import collect, fit
 from skweiper._weiper.flips import perturbed
 from skweiper._weiper.perturbation import PROJECTIONS
 from skweiper._weiper.rules import KLDTerms, rule_of
-from skweiper.base import BaseDetector
+from skweiper.base import BaseDetector, check_scores
 from skweiper.head import check_head, head_from_classifier
 from skweiper.scores import LOGIT_SCORES
 
@@ -302,15 +302,20 @@ class WeiPerDetector(BaseDetector):
             higher = farther from training) and msp (in [1 / n_classes, 1]); the score is
             -(feature_divergence + lambda_1 logit_divergence - lambda_2 msp). Otherwise one
             column, the score.
+
+        Raises
+        ------
+        ValueError
+            As `score_samples`.
         """
-        rows = checked_rows(self, X)
-        index = index_of(X)
-        if self.rule_.rule.needs_ranges:
-            terms = self._collect(rows, self.rule_.terms)
-            return pd.DataFrame(terms, columns=KLDTerms._fields, index=index)
-        method = self.rule_.rule.method
-        name = method if isinstance(method, str) else "score"
-        return pd.DataFrame({name: self._score(rows)}, index=index)
+        rows, rule = checked_rows(self, X), self.rule_
+        if rule.rule.needs_ranges:
+            names, terms = KLDTerms._fields, self._collect(rows, rule.terms)
+        else:
+            method, terms = rule.rule.method, self._score(rows)[:, None]
+            names = [method if isinstance(method, str) else "score"]
+        check_scores(terms.sum(axis=1))
+        return pd.DataFrame(terms, columns=names, index=index_of(X))
 
     def densities(self, X: ArrayLike) -> Bunch:
         """Unsmoothed densities of each sample in both spaces.

@@ -178,6 +178,16 @@ def test_components_make_up_the_score(small):
     np.testing.assert_allclose(total, detector.score_samples(frame), rtol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["kld", "energy"])
+def test_components_that_overflow_are_refused_as_scores_are(small, method):
+    detector = fitted(small, method=method)
+    X = small["X"][:3].copy()
+    X[1] = 3e38
+    for call in (detector.score_samples, detector.score_components):
+        with pytest.raises(ValueError, match="score of row 1 of X is"):
+            call(X)
+
+
 def test_densities_are_shares_whose_mean_is_the_training_density(small):
     detector = fitted(small)
     densities = detector.densities(small["X"])
