@@ -108,4 +108,9 @@ def ood_discoveries(
         raise ValueError(f"fdr must be in (0, 1), got {fdr!r}. Pass a share such as 0.1.")
     remedy = "Pass the output of p_value; correct several batches one by one."
     p_values = finite_vector(p_values, "p_values", remedy, may_be_empty=True)
+    if not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError(
+            f"p_values must be in [0, 1], got values from {p_values.min():g} to "
+            f"{p_values.max():g}. {remedy}"
+        )
     return false_discovery_control(p_values, method=method) <= fdr

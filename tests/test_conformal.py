@@ -104,6 +104,12 @@ def test_discoveries_of_no_vector_of_numbers_are_refused(p_values):
         ood_discoveries(p_values)
 
 
+@pytest.mark.parametrize("p_values", [[0.1, 1.5], [-3.0, 0.5]])
+def test_what_is_no_p_value_is_refused_by_name(p_values):
+    with pytest.raises(ValueError, match=r"p_values must be in \[0, 1\], got .*output of p_value"):
+        ood_discoveries(p_values)
+
+
 @pytest.mark.parametrize("fdr", [0, 1, -0.1, None, "a", np.nan])
 def test_discoveries_refuse_a_rate_out_of_range(fdr):
     with pytest.raises(ValueError, match=r"fdr must be in \(0, 1\)"):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import column_or_1d
 
-from skweiper._support.containers import as_host
+from skweiper._support.known_outliers import labels_as_array
 from skweiper._support.parameters import StrOptions, validate_parameter_constraints
 from skweiper._typing import IntArray
 
@@ -35,11 +35,11 @@ def as_inlier_labels(
     Raises
     ------
     ValueError
-        A value that the convention does not know, or labels that are no numbers.
+        A value that the convention does not know, labels that are no numbers, or masked ones.
     """
     constraints = {"convention": [StrOptions(set(LABEL_CONVENTIONS))]}
     validate_parameter_constraints(constraints, {"convention": convention}, "as_inlier_labels")
-    y = column_or_1d(as_host(y))
+    y = column_or_1d(labels_as_array(y))
     if y.dtype.kind not in "fiub":
         raise ValueError(
             f"y must hold numbers for convention={convention!r}, got dtype {y.dtype}. "

@@ -255,6 +255,11 @@ def test_foreign_labels_are_refused(labels, convention):
         as_inlier_labels(labels, convention)
 
 
+def test_masked_labels_are_refused():
+    with pytest.raises(ValueError, match="y is a masked array with 1 masked labels"):
+        as_inlier_labels(np.ma.masked_equal([1, -1, 1], -1))
+
+
 @pytest.mark.parametrize("with_groups", [False, True])
 def test_groups_reach_the_splitter_with_metadata_routing(labelled, with_groups):
     X, y, groups = labelled
