@@ -139,6 +139,12 @@ def test_calibrate_sets_the_threshold_in_the_file_or_in_another(folder, model, r
     assert half.about["training"] == load_model(model).about["training"]
 
 
+def test_calibrate_says_what_share_is_accepted_in_fact(folder, model, rows):
+    frame(rows["validation"][:10]).to_parquet("ten.parquet")
+    done = run("calibrate", model, "ten.parquet", "--tpr", 0.85, "-o", "ten.skops")
+    assert "it accepts 90.0% of the 10 rows of ten.parquet" in done.out
+
+
 @pytest.mark.parametrize("command", ["calibrate", "evaluate"])
 def test_training_rows_where_held_out_ones_belong_are_noticed(folder, model, command):
     more = OOD if command == "evaluate" else ("-o", "again.skops")

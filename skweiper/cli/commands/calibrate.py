@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from skweiper._support.notice import warn_caller
@@ -48,13 +49,14 @@ def calibrate(
     on_device(detector, device)
     detector.calibrate(dump, tpr=tpr).calibrate_p_values(dump)
     calibration = {**data, "tpr": tpr}
+    accepted = np.mean(detector.conformal_scores_ >= detector.offset_)
     save_model(output or model, saved._replace(about={**saved.about, "calibration": calibration}))
     results = {"model": output or model, "threshold": detector.offset_, "threshold_before": before}
     if as_json:
         return print_json({**results, "calibration": calibration})
     print_lines(
-        f"Threshold {detector.offset_:.6g} (before: {before:.6g}): it accepts {tpr:.1%} of the "
-        f"{len(dump):,} rows of {dump.path}.",
+        f"Threshold {detector.offset_:.6g} (before: {before:.6g}): it accepts {accepted:.1%} of "
+        f"the {len(dump):,} rows of {dump.path}.",
         f"Saved to {output or model}.",
     )
 
