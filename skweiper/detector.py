@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch, check_random_state
 
 from skweiper._support.containers import index_of
+from skweiper._support.head_mistakes import warn_of_features
 from skweiper._support.parameters import Interval, StrOptions
 from skweiper._support.rows import checked_rows
 from skweiper._typing import Delta, Device, Engine, Method, Projection, Seed
@@ -258,6 +259,7 @@ class WeiPerDetector(BaseDetector):
     def _fit(self, rows, labels):
         random_state = check_random_state(self.random_state)
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
+        warn_of_features(self.head_.weight, rows.X)
         parameters = self.get_params(deep=False)
         engine = select_engine(self.engine, self.device, rows.X)
         execution = perturbed(rows, self.head_, parameters, engine, random_state)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
+from skweiper._support.head_mistakes import warn_of_features
 from skweiper._support.memory import (
     TRANSFORMED_BLOCK,
     TRANSFORMED_CHUNK,
@@ -131,6 +132,7 @@ class WeiPerTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estim
             for chunk in row_slices(X.shape[0], TRANSFORMED_ROWS):
                 FeatureRows(X).load(chunk)
             self.head_ = check_head(self.weight, self.bias, X.shape[1])
+            warn_of_features(self.head_.weight, X)
             self._draw(FeatureRows.where(X, inliers))
         return self
 

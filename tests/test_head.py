@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
@@ -18,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
-from skweiper import WeiPerDetector, WeiPerTransformer
-from skweiper.baselines import MahalanobisDetector
+from skweiper import EnsembleDetector, WeiPerDetector, WeiPerTransformer
+from skweiper.baselines import LogitDetector, MahalanobisDetector
 from skweiper.head import check_head, head_from_classifier, head_from_torch, penultimate_features
 from skweiper.scores import softmax
 
@@ -262,6 +263,28 @@ def test_a_head_of_tensors_goes_straight_into_the_detector():
 def test_estimators_without_penultimate_features_are_named(estimator, problem):
     with pytest.raises(TypeError, match=r"mlp must be an MLPClassifier, got .*pipeline\[-1\]"):
         penultimate_features(estimator, problem[0])
+
+
+def ensemble_of_one(weight):
+    return EnsembleDetector([("msp", LogitDetector(weight))])
+
+
+@pytest.mark.parametrize(
+    "make", [WeiPerDetector, WeiPerTransformer, LogitDetector, ensemble_of_one]
+)
+@pytest.mark.parametrize("container", [np.asarray, np.float16, pd.DataFrame])
+def test_features_in_the_place_of_the_head_are_told(make, container):
+    X = np.random.RandomState(0).normal(size=(40, 50)).astype(np.float16).astype(np.float64)
+    y = np.where(np.arange(40) < 3, -1, 1)
+    with pytest.warns(UserWarning, match="weight holds the 40 rows of X") as caught:
+        make(X).fit(container(X), y)
+    assert {each.filename for each in caught} == {__file__}
+
+
+@pytest.mark.filterwarnings("error:weight holds")
+def test_a_class_of_each_row_is_no_mistake():
+    weight, X = np.random.RandomState(0).normal(size=(2, 40, 5))
+    WeiPerDetector(weight, random_state=0).fit(X)
 
 
 def test_a_transposed_weight_is_told_before_the_bias():

@@ -5,7 +5,9 @@ from os import PathLike
 
 import numpy as np
 
-from skweiper._support.containers import is_masked
+from skweiper._support.containers import as_host, is_masked
+from skweiper._support.notice import warn_caller
+from skweiper._support.rows import FeatureRows
 
 MOST_SHOWN = 5
 LOAD = (
@@ -44,6 +46,28 @@ def check_is_array(array, name):
         raise ValueError(
             f"{name} is a masked array with {np.ma.count_masked(array)} masked values, which would "
             "be read as if they were there. Fill them: array.filled(value)."
+        )
+
+
+def warn_of_features(weight, X):
+    """Warn where the features that are fitted on are passed as the weight, too.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_classes, n_features) or None
+    X : ndarray, memory map, DataFrame, `RowView` or device array, (n_samples, n_features); or None
+        None where the rows lie elsewhere.
+
+    Warns
+    -----
+    UserWarning
+    """
+    if X is None or weight is None or weight.shape != X.shape:
+        return
+    if np.array_equal(as_host(FeatureRows(X).raw(slice(0, 1))), weight[:1]):
+        warn_caller(
+            f"weight holds the {len(weight)} rows of X, as if each were a class. Pass the final "
+            "layer's weight, one row per class; weight=None means that X holds logits."
         )
 
 

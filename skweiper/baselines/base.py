@@ -8,6 +8,7 @@ import numpy as np
 
 from skweiper._support.blocks import is_elsewhere, mapped, merged
 from skweiper._support.containers import as_host, on_device_of
+from skweiper._support.head_mistakes import warn_of_features
 from skweiper._support.memory import PEER_CHUNKS, memory_budget, rows_within
 from skweiper._support.parameters import StrOptions
 from skweiper._support.rows import row_slices
@@ -191,6 +192,7 @@ class HeadDetector(PeerDetector):
 
     def _fit(self, rows, labels):
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
+        warn_of_features(self.head_.weight, rows.X)
         return super()._fit(rows, labels)
 
 
