@@ -233,6 +233,8 @@ def _below_each_other(files, parts):
 
 def _ids_of_arrays(files, key, index):
     if index is not None and not isinstance(index, str):
+        if len(index) != 1:
+            raise ValueError(f"index must name one array of ids, got {list(index)!r}.")
         (index,) = index
     chosen = []
     for file in files:

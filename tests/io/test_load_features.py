@@ -262,6 +262,9 @@ def test_stored_and_nested_arrays_by_key(small, tmp_path):
     path = write(tmp_path, "x.h5", small["X"], LABELS, IDS)
     assert_array_equal(load_features(path, key="dump/features")[:], small["X"])
     assert open_features(path, index="dump/labels").index.tolist() == LABELS.tolist()
+    assert open_features(path, index=["dump/labels"]).index.tolist() == LABELS.tolist()
+    with pytest.raises(ValueError, match=r"index must name one array of ids, got \['a', 'b'\]"):
+        open_features(path, index=["a", "b"])
 
 
 def test_extension_types_and_text_of_categories(small, tmp_path):
