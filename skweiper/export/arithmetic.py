@@ -5,13 +5,12 @@ import numpy as np
 from skweiper.baselines.base import LEAST_LENGTH
 
 
-def head_logits(graph, features, head, dtype=np.float64):
-    """Unperturbed logits, (n_samples, n_classes)."""
+def head_logits(graph, features, head):
+    """Unperturbed logits of features in double precision, (n_samples, n_classes)."""
     if head.weight is None:
         return features
-    weight = graph.constant(head.weight.T, dtype)
-    products = graph.node("MatMul", features, weight)
-    return graph.node("Add", products, graph.constant(head.bias, dtype))
+    products = graph.node("MatMul", features, graph.constant(head.weight.T, np.float64))
+    return graph.node("Add", products, graph.constant(head.bias, np.float64))
 
 
 def squared_lengths(graph, rows):

@@ -21,7 +21,6 @@ from skweiper.export.logit_scores import (
     logit_score,
     max_logit,
     msp,
-    name_and_options,
     softmax,
 )
 
@@ -39,7 +38,6 @@ def logit(graph, features, detector):
     if detector.method == "energy":
         logits = logits_of(graph, features, detector.head_)
         return energy(graph, logits, detector.temperature)
-    name_and_options(detector.method)
     logits = logits_of(graph, features, detector.head_, detector.temperature)
     return logit_score(graph, logits, detector.method)
 

@@ -131,7 +131,6 @@ class NumbaEngine(NumpyEngine):
                 products += block.bias[:, None]
             for total, score in zip(score_sums, scores, strict=True):
                 add_over_repeats(total[rows], score, products.transpose(2, 0, 1), workspace)
-        return score_sums
 
     def _product_tiles(self, features, block):
         """Yield (row slice, products, workspace), products (n_repeats, n_classes, n_samples)."""
