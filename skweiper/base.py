@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 
 from skweiper._support.blocks import BlockMatrix, is_elsewhere, merged
+from skweiper._support.containers import as_host
 from skweiper._support.known_outliers import labelled_auroc, labels_as_array
 from skweiper._support.notice import warn_caller
 from skweiper._support.parameter_repr import estimator_repr
@@ -16,7 +17,6 @@ from skweiper._support.parameters import Interval, validate_parameter_constraint
 from skweiper._support.quantile import quantile_of_blocks
 from skweiper._support.rows import FeatureRows, checked_rows
 from skweiper._support.validation import (
-    as_host,
     check_feature_matrix,
     check_width_and_names,
     inlier_rows,

@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
+from skweiper._support.containers import as_host
+from skweiper._support.known_outliers import inlier_flags, labels_as_array
+from skweiper._support.score_vectors import finite_vector
 from skweiper._typing import Scoring
 
 __all__ = [
@@ -33,10 +36,6 @@ __all__ = [
     "fpr_at_tpr",
     "scores_of",
 ]
-
-from skweiper._support.containers import as_host
-from skweiper._support.known_outliers import inlier_flags, labels_as_array
-from skweiper._support.score_vectors import finite_vector
 
 CONVENTIONS = ("openood", "openood-id", "vim", "pytorch-ood")
 

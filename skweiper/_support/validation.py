@@ -42,7 +42,7 @@ def _is_numeric_frame(X):
     """A pandas DataFrame of real NumPy columns: sliced by rows, converted chunk by chunk."""
     if not hasattr(X, "iloc") or X.ndim != 2:
         return False
-    return all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in X.dtypes)
+    return all(isinstance(dtype, np.dtype) and is_real(dtype) for dtype in X.dtypes)
 
 
 def _check_columns_are_numbers(X):
@@ -124,7 +124,7 @@ def _is_real_view(X):
 
 
 def _check_on_device(X):
-    if X.ndim != 2 or X.dtype.kind not in "fiub":
+    if X.ndim != 2 or not is_real(X.dtype):
         raise ValueError(
             f"X on the GPU must be a real array of shape (n_samples, n_features), "
             f"got shape {X.shape} and dtype {X.dtype}."

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from skweiper._support.validation import is_device_array
+from skweiper._support.containers import is_device_array
 
 
 class Bins(NamedTuple):

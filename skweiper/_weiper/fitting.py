@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from skweiper._support.blocks import gathered, is_elsewhere, mapped, merged, split
+from skweiper._support.containers import as_host
 from skweiper._support.memory import rows_within
-from skweiper._support.validation import as_host
 from skweiper._weiper.passes import kept_of, over_chunks
 from skweiper._weiper.ranges import NO_RANGES, learn_ranges
 from skweiper._weiper.statistics import Densities, MeanDensity

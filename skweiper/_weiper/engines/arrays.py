@@ -5,9 +5,9 @@ On the GPU it is what the raw kernels are compared with, and what computes where
 
 import numpy as np
 
+from skweiper._support.containers import as_host
 from skweiper._support.memory import rows_within
 from skweiper._support.rows import row_slices
-from skweiper._support.validation import as_host
 from skweiper._weiper.density import smoothed_density, symmetric_kl
 from skweiper._weiper.engines.contract import Engine, Measured, Unperturbed
 from skweiper._weiper.engines.flips import flips_of

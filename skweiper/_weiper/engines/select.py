@@ -4,9 +4,9 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
+from skweiper._support.containers import is_device_array
 from skweiper._support.notice import warn_once
 from skweiper._support.tasks import out_of_reach
-from skweiper._support.validation import is_device_array
 from skweiper._weiper.engines.numpy import NumpyEngine
 
 ENGINES = ("auto", "numpy", "numba")
@@ -120,11 +120,15 @@ def select_engine(engine="auto", device="auto", X=None):
     ----------
     engine : {"auto", "numpy", "numba"}, default="auto"
         CPU engine; "auto" is numba where it can be imported, else numpy.
-
     device : {"auto", "cpu", "cuda"}, default="auto"
         "auto" is where X lives.
     X : array or None
         The features; only looked at for where they live.
+
+    Returns
+    -------
+    Engine
+        As `skweiper._weiper.engines.contract` has it.
 
     Raises
     ------
@@ -142,11 +146,6 @@ def select_engine(engine="auto", device="auto", X=None):
     UserWarning
         Once per process each: "auto" takes numpy although numba is installed, since it cannot be
         imported; numba cannot cache its compiled code on disk.
-
-    Returns
-    -------
-    Engine
-        As `skweiper._weiper.engines.contract` has it.
     """
     on_device = is_device_array(X)
     if device == "cpu" and on_device:
