@@ -57,13 +57,6 @@ class MahalanobisDetector(ClassDetector):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
-    Notes
-    -----
-    Directions in which no training row differs from its class mean do not count. The covariance
-    takes more rows than features to be of full rank. With `normalize=True` a row of zeros, which
-    has no direction, stays at the origin, as in `KNNDetector`. In the authors' code, its score is
-    NaN.
-
     Raises
     ------
     ValueError
@@ -74,6 +67,13 @@ class MahalanobisDetector(ClassDetector):
     UserWarning
         In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
         squared deviation from the class means. They are named.
+
+    Notes
+    -----
+    Directions in which no training row differs from its class mean do not count. The covariance
+    takes more rows than features to be of full rank. With `normalize=True` a row of zeros, which
+    has no direction, stays at the origin, as in `KNNDetector`. In the authors' code, its score is
+    NaN.
 
     References
     ----------

@@ -45,6 +45,11 @@ class ViMDetector(ResidualDetector):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
+    Raises
+    ------
+    ValueError
+        In `fit`: the training rows span no more than `n_components` dimensions, as fewer rows do.
+
     Warns
     -----
     UserWarning
