@@ -24,7 +24,6 @@ import argparse
 import json
 import sys
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,13 +122,17 @@ def peer_cases(data):
     for entry in all_detectors():
         if entry.name in BY_SCORE:
             continue
-        head = {"weight": data["weight"], "bias": data["bias"]} if entry.needs_head else {}
-        # On rows that the classifier has learnt, the best temperature is too low.
-        held_out = entry.needs_labels and "validation" in data
-        split = "validation" if held_out else "train"
         for name, parameters in (*OPTIONS.get(entry.name, ()), (entry.name, {})):
-            make = partial(seeded, entry.estimator(**head, **parameters))
-            yield Case(name, "", make, split=split)
+            yield registered_case(entry, data, name, parameters)
+
+
+def registered_case(entry, data, name, parameters):
+    """A detector of the registry, with the head where it takes one."""
+    head = {"weight": data["weight"], "bias": data["bias"]} if entry.needs_head else {}
+    # On rows that the classifier has learnt, the best temperature is too low.
+    held_out = entry.needs_labels and "validation" in data
+    make = partial(seeded, entry.estimator(**head, **parameters))
+    return Case(name, "", make, split="validation" if held_out else "train")
 
 
 def measure(case, data, ood, seed):
@@ -249,15 +252,8 @@ def default_cases(data):
     for method in ("msp", "energy", "gen"):
         yield Case(method, "", lambda seed, m=method: LogitDetector(**head, method=m))
     for entry in all_detectors():
-        if entry.name == "logit":
-            continue
-        given = head if entry.needs_head else {}
-        split = "validation" if entry.needs_labels and "validation" in data else "train"
-        if "random_state" in signature(entry.estimator).parameters:
-            draws = partial(entry.estimator, **given)
-            yield Case(entry.name, "", lambda seed, d=draws: d(random_state=seed), split=split)
-        else:
-            yield Case(entry.name, "", lambda seed, e=entry, g=given: e.estimator(**g), split=split)
+        if entry.name != "logit":
+            yield registered_case(entry, data, entry.name, {})
 
 
 def default_figures(files, most, n_seeds):

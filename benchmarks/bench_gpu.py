@@ -234,14 +234,12 @@ def rates(shape, n_samples, score, bare, ceiling):
     """
     n_features, n_classes = shape
     n_logits = n_samples * N_REPEATS * n_classes
+    giga_logits = 1e-9 * n_logits / score
     gigabytes = 4e-9 * n_samples * n_features / score
     teraflops = 2e-12 * n_logits * n_features / bare
     return {
-        "giga_logits_per_s": 1e-9 * n_logits / score,
-        "share_of_kernel_ceiling": 1e-9
-        * n_logits
-        / score
-        / ceiling["implicit kernel, 1e9 logits/s"],
+        "giga_logits_per_s": giga_logits,
+        "share_of_kernel_ceiling": giga_logits / ceiling["implicit kernel, 1e9 logits/s"],
         "features_GB_per_s": gigabytes,
         "share_of_copy_ceiling": gigabytes / ceiling["copy on the device, GB/s"],
         "product_TFLOP_per_s": teraflops,
