@@ -97,10 +97,16 @@ def _uses_of_model(path, results):
 def about_file(subject, reading):
     """Arrays or columns of a file with shapes, dtypes and ranges, and what they can be used as."""
     from skweiper.io import describe
+    from skweiper.io.choosing import described_arrays
 
     path, key = split_key(subject)
     described = describe(path, shape=reading.numbers(), dtype=reading.dtype, format=reading.format)
     contents = [each for each in described.contents if key in (None, each.name)]
+    if not contents:
+        raise ValueError(
+            f"{path} has no array or columns {key!r}, got {described_arrays(described.contents)}. "
+            "Name one of these after ::, or none."
+        )
     rows = [
         each._asdict() | range_of(named(path, each, described.format), each.role, reading)
         for each in contents

@@ -268,6 +268,13 @@ def test_info_counts_values_that_are_not_finite(folder, rows, tmp_path):
     assert f"{tmp_path / 'two.npz'}::other" in run("info", tmp_path / "two.npz").out
 
 
+@pytest.mark.parametrize("name", ["head.safetensors", "train.parquet"])
+def test_info_on_what_is_not_in_a_file_says_what_is(folder, name):
+    missing = run("info", f"{name}::third")
+    assert missing.code == 1
+    assert f"Error: {name} has no array or columns 'third', got '" in missing.err
+
+
 def test_arrays_are_named_behind_the_path_or_for_all_files(folder, rows, head, tmp_path):
     np.savez(tmp_path / "all.npz", train=rows["train"], new=rows["new"], w=head[0], b=head[1])
     path = tmp_path / "all.npz"
