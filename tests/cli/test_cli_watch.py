@@ -226,6 +226,21 @@ def test_the_alarm_ends_a_gate_and_is_drawn(incoming, model):
     assert os.path.getsize("p.png") > 10_000
 
 
+def test_a_picture_is_drawn_anew_only_where_the_stream_went_on(incoming, model, monkeypatch):
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr(
+        "skweiper.cli.commands.watch.save_picture",
+        lambda path, draw, monitor: drawn.append(monitor.martingale.n_seen),
+    )
+    seen = arrivals(incoming)
+    for looked_at, expected in (([seen[:1], seen[:1], seen, seen], [50, 260]), ([seen], [260])):
+        monkeypatch.setattr("skweiper.cli.watching.looks", lambda *_, found=looked_at: found)
+        drawn.clear()
+        assert watched(model, "--plot", "stream.png").code == 0
+        assert drawn == expected
+
+
 def test_without_room_for_decisions_nothing_changes(incoming, model, monkeypatch):
     from skweiper.cli import watching
 

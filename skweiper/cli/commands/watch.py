@@ -87,7 +87,7 @@ def watch(
     require_p_values(detector, model)
     on_device(detector, device)
     given = {"ending": ending, "random_state": seed, **ctx.obj}
-    n_set_aside = 0
+    n_set_aside = n_drawn = 0
     with opened_state(output, detector, {k: v for k, v in given.items() if v is not None}) as state:
         watched = Watch(reading, detector, state, output, set())
         show = print_json_line if as_json else print_in_words
@@ -95,8 +95,9 @@ def watch(
             tell(f"Watching {folder}, every {interval:g} s. Ctrl-C ends it.")
         for ready in looks(folder, interval, once):
             n_set_aside += taken(watched, ready, show)
-            if len(state.monitor.history):
+            if len(state.monitor.history) > n_drawn:
                 save_picture(plot, draw_monitor, state.monitor)
+                n_drawn = len(state.monitor.history)
             if fail_on_alarm and state.monitor.alarm_row is not None:
                 tell(f"The alarm was raised at row {state.monitor.alarm_row} of the stream.")
                 raise typer.Exit(TOO_MANY_OOD)
