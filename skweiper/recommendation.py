@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from skweiper._score_sets import check_named
 from skweiper._support.containers import as_host
 from skweiper._support.inner_estimators import seeds_of
 from skweiper._support.known_outliers import labels_as_array
@@ -92,7 +93,8 @@ def recommend(
     Raises
     ------
     ValueError
-        Bad values or shapes, or no detector that can be fitted.
+        Bad values or shapes, `X_ood` that is no dict of datasets, or no detector that can be
+        fitted.
 
     Examples
     --------
@@ -108,6 +110,8 @@ def recommend(
     """
     constraints = {"holdout": [Interval(Real, 0, 1, closed="neither")]}
     validate_parameter_constraints(constraints, {"holdout": holdout}, caller_name="recommend")
+    if X_ood is not None:
+        check_named(X_ood, "X_ood")
     rng = check_random_state(random_state)
     seen, held_out, labels = _split(X, y, holdout, rng)
     candidates = _seeded(detectors or _registered(weight, bias), rng)

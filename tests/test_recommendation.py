@@ -103,6 +103,12 @@ def test_tables_of_every_library_are_compared(package, clinc150, train):
     np.testing.assert_array_equal(found.stability, expected.stability)
 
 
+@pytest.mark.parametrize("sets", [{}, np.zeros((5, 256)), [np.zeros((5, 256))]])
+def test_what_is_no_dict_of_datasets_is_refused(train, detectors, sets):
+    with pytest.raises(ValueError, match=r"X_ood must be a dict .*Pass \{'name': data\}"):
+        recommend(train, X_ood=sets, detectors=detectors)
+
+
 def test_detectors_inside_of_others_are_seeded_too(clinc150, train):
     weiper = WeiPerDetector(clinc150.weight, clinc150.bias, n_repeats=5)
     detectors = {"weiper": weiper, "within": make_pipeline(ReAct(percentile=100), weiper)}
