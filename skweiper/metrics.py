@@ -86,8 +86,18 @@ def auroc_of_rows(scores: NDArray, is_id: NDArray[np.bool_]) -> NDArray:
     Returns
     -------
     ndarray of shape (n_candidates,), in [0, 1]; NaN where ID or OOD samples are missing.
+
+    Raises
+    ------
+    ValueError
+        `is_id` is not boolean, as labels are not, or of another length.
     """
-    scores, is_id = as_host(scores), as_host(is_id)
+    scores, is_id = as_host(scores), np.asarray(as_host(is_id))
+    if is_id.dtype != bool or is_id.shape != scores.shape[1:]:
+        raise ValueError(
+            f"is_id must be boolean, one entry per column of scores of shape {scores.shape}, got "
+            f"shape {is_id.shape} and dtype {is_id.dtype}. Pass y != -1."
+        )
     n_id = int(np.count_nonzero(is_id))
     n_ood = len(is_id) - n_id
     if n_id == 0 or n_ood == 0:

@@ -28,6 +28,7 @@ from skweiper.metrics import (
     aupr_out,
     aupr_out_scorer,
     auroc,
+    auroc_of_rows,
     auroc_scorer,
     fpr95_scorer,
     fpr_at_tpr,
@@ -298,3 +299,9 @@ def test_evaluate_is_the_report_of_the_scores(three_sets):
         FirstColumn(), scores_id[:, None], features, covariate_shifted=shifted[:, None]
     )
     assert found.equals(ood_report(scores_id, ood, scores_covariate_shifted=shifted))
+
+
+@pytest.mark.parametrize("is_id", [[1, 1, -1], [1, 1, 0], [True, False]])
+def test_labels_in_the_place_of_a_mask_are_refused(is_id):
+    with pytest.raises(ValueError, match=r"is_id must be boolean.*y != -1"):
+        auroc_of_rows(np.array([[2.0, 3.0, 1.0]]), np.array(is_id))
