@@ -59,9 +59,10 @@ def test_without_ood_rows_it_says_what_it_cannot(train, detectors):
 
 
 @pytest.mark.filterwarnings("ignore:Without OOD rows", "ignore:vim is left out")
-@pytest.mark.filterwarnings("ignore:EnsembleDetector leaves out", "ignore:The largest logit of")
+@pytest.mark.filterwarnings("ignore:EnsembleDetector leaves out")
 def test_all_detectors_are_compared(clinc150, train):
-    small = {"weight": clinc150.weight[:7], "bias": clinc150.bias[:7]}
+    # The logits of few classes are negative for rows of others, of which some would warn.
+    small = {"weight": clinc150.weight[:7], "bias": clinc150.bias[:7] + 10}
     table = recommend(train, **small, random_state=0)
     assert set(table.index) >= {entry.name for entry in all_detectors() if not entry.needs_labels}
 

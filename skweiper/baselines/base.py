@@ -10,12 +10,14 @@ from skweiper._support.blocks import is_elsewhere, mapped, merged
 from skweiper._support.containers import as_host, on_device_of
 from skweiper._support.head_mistakes import warn_of_features
 from skweiper._support.memory import PEER_CHUNKS, memory_budget, rows_within
+from skweiper._support.notice import warn_caller
 from skweiper._support.parameters import StrOptions
 from skweiper._support.rows import row_slices
 from skweiper._support.threads import available_threads, map_in_order
 from skweiper.base import BaseDetector
 from skweiper.baselines.moments import overall_sums
 from skweiper.head import check_head
+from skweiper.scores import max_logit
 
 BYTES_PER_VALUE = 48  # a float64 value, its source, and a few temporaries of its size
 COPIES_OF_FEATURES = 3
@@ -187,6 +189,28 @@ class ValueSum(NamedTuple):
         return self.total / self.n_values
 
 
+def warn_of_negative(values, name, effect):
+    """Warn where a value that a score is multiplied by turns the order of most rows round.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,)
+        Of each training row.
+    name : str
+        What they are.
+    effect : str
+        What is the other way round where they are negative, and what to do.
+
+    Warns
+    -----
+    UserWarning
+        Most of them are not positive.
+    """
+    share = np.mean(values <= 0)
+    if share > 0.5:
+        warn_caller(f"The {name} of {share:.0%} of the training rows is not positive, and {effect}")
+
+
 class HeadDetector(PeerDetector):
     """A peer detector with a classifier's final layer, `head_` after fit."""
 
@@ -194,6 +218,9 @@ class HeadDetector(PeerDetector):
         self.head_ = check_head(self.weight, self.bias, rows.n_features)
         warn_of_features(self.head_.weight, rows.X)
         return super()._fit(rows, labels)
+
+    def _largest_logit(self, features):
+        return max_logit(self.head_.logits(features))
 
 
 class ClassDetector(HeadDetector):

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
-from skweiper._support.notice import warn_caller
 from skweiper._support.parameters import Interval
 from skweiper._support.row_products import row_products
-from skweiper.baselines.base import HeadDetector
+from skweiper.baselines.base import HeadDetector, warn_of_negative
 from skweiper.baselines.moments import covariance_about, overall_mean
-from skweiper.scores import max_logit
 
 
 class NECODetector(HeadDetector):
@@ -127,10 +125,12 @@ class NECODetector(HeadDetector):
         self.components_ = principal_components(covariance, self.n_components, len(rows))
         self.n_components_ = len(self.components_)
         if self.scale_by_max_logit:
-            warn_of_negative_logits(self._map_rows(rows, self._largest_logit))
-
-    def _largest_logit(self, features):
-        return max_logit(self.head_.logits(features))
+            warn_of_negative(
+                self._map_rows(rows, self._largest_logit),
+                "largest logit",
+                "times it a larger share in the subspace gives a smaller score. Pass "
+                "scale_by_max_logit=False, or add a constant to the head's bias.",
+            )
 
     def _share_in_subspace(self, features):
         centred = (features - self.mean_) / self.scale_
@@ -206,20 +206,3 @@ def principal_components(covariance, n_components, n_samples):
             f"n_components={n_components}. Pass more rows that differ or a smaller n_components."
         )
     return np.ascontiguousarray(directions[:, :n_components].T)
-
-
-def warn_of_negative_logits(largest):
-    """Warn where the largest logit turns the order of most rows round.
-
-    Parameters
-    ----------
-    largest : ndarray of shape (n_samples,)
-        Largest logit of each training row.
-    """
-    share = np.mean(largest <= 0)
-    if share > 0.5:
-        warn_caller(
-            f"The largest logit of {share:.0%} of the training rows is not positive, and times it "
-            "a larger share in the subspace gives a smaller score. Pass scale_by_max_logit=False, "
-            "or add a constant to the head's bias.",
-        )

@@ -8,7 +8,7 @@ from sklearn.preprocessing import normalize
 
 from skweiper._support.parameters import Interval
 from skweiper._support.row_products import row_products
-from skweiper.baselines.base import HeadDetector
+from skweiper.baselines.base import HeadDetector, warn_of_negative
 from skweiper.scores import energy
 
 
@@ -43,6 +43,12 @@ class NNGuideDetector(HeadDetector):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: the energy of most training rows is not positive. The product of two of them is
+        larger, the more negative they are.
+
     References
     ----------
     Park, Jung, Teoh, "Nearest Neighbor Guidance for Out-of-Distribution Detection", ICCV 2023.
@@ -69,9 +75,16 @@ class NNGuideDetector(HeadDetector):
 
     def _learn(self, rows, labels):
         self.bank_ = np.empty((len(rows), rows.n_features), dtype=np.float32)
+        energies = np.empty(len(rows))
         for part, features in self._chunks(rows):
-            energies = energy(self.head_.logits(features))
-            self.bank_[part] = normalize(features) * energies[:, None]
+            energies[part] = energy(self.head_.logits(features))
+            self.bank_[part] = normalize(features) * energies[part, None]
+        warn_of_negative(
+            energies,
+            "energy",
+            "the product of two is larger, the more negative both are. Add a constant to the "
+            "head's bias.",
+        )
 
     @property
     def _n_relations(self):

@@ -9,7 +9,7 @@ from scipy.stats import weibull_min
 
 from skweiper._support.parameters import Interval
 from skweiper._typing import ClassSource
-from skweiper.baselines.base import ClassDetector, MembersDetector
+from skweiper.baselines.base import ClassDetector, MembersDetector, warn_of_negative
 from skweiper.baselines.moments import class_means, squared_distances
 
 STEEPEST_SHAPE = 1e6
@@ -59,6 +59,12 @@ class OpenMaxDetector(MembersDetector):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X had names in `fit`.
 
+    Warns
+    -----
+    UserWarning
+        In `fit`: the largest logit of most training rows is not positive. Weakened, a negative one
+        becomes larger.
+
     Notes
     -----
     With `labels="y"` only rows that the head classifies correctly enter, as published; y then
@@ -99,6 +105,12 @@ class OpenMaxDetector(MembersDetector):
         members = self._members(rows, labels)
         logits = ((part, self.head_.logits(features)) for part, features in self._chunks(rows))
         self.mean_logits_, _ = class_means(logits, members, n_classes)
+        warn_of_negative(
+            self._map_rows(rows, self._largest_logit),
+            "largest logit",
+            "a negative logit that loses a share of itself becomes larger, so that what is extreme "
+            "looks known. Add a constant to the head's bias.",
+        )
         distances = self._own_distances(rows, members)
         self.tail_start_ = np.full(n_classes, np.inf)
         self.tail_shape_, self.tail_scale_ = np.ones((2, n_classes))

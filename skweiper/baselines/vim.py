@@ -5,8 +5,9 @@ from functools import partial
 from numpy.typing import ArrayLike
 
 from skweiper._support.blocks import merged
+from skweiper._support.notice import warn_caller
 from skweiper.baselines.residual import ResidualDetector
-from skweiper.scores import energy, max_logit
+from skweiper.scores import energy
 
 
 class ViMDetector(ResidualDetector):
@@ -54,7 +55,8 @@ class ViMDetector(ResidualDetector):
     -----
     UserWarning
         In `fit`: one or two training rows, or up to 0.1 % of them, carry more than half of the
-        squared deviation from the origin. They are named.
+        squared deviation from the origin; they are named. Or their largest logits are negative on
+        average, and so is `alpha_`: a longer residual then gives a higher score.
 
     References
     ----------
@@ -80,9 +82,12 @@ class ViMDetector(ResidualDetector):
         residual = merged(partial(self._sum_over_rows, work=self._residual), rows).mean
         largest = merged(partial(self._sum_over_rows, work=self._largest_logit), rows).mean
         self.alpha_ = float(largest / residual) if residual > 0 else 0.0
-
-    def _largest_logit(self, features):
-        return max_logit(self.head_.logits(features))
+        if self.alpha_ < 0:
+            warn_caller(
+                f"The mean of the largest logits of the training rows is {largest:.4g}, and times "
+                "it a longer residual gives a higher score. Add a constant to the head's bias, or "
+                "take ResidualDetector."
+            )
 
     def _score_features(self, features):
         return energy(self.head_.logits(features)) - self.alpha_ * self._residual(features)
