@@ -31,7 +31,9 @@ def check_picture(path):
         return
     check_output(path, option="--plot")
     ending = _ending(path)
-    known = _pyplot().figure().canvas.get_supported_filetypes()
+    plt = _pyplot()
+    known = plt.figure().canvas.get_supported_filetypes()
+    plt.close()
     if ending not in known:
         raise typer.BadParameter(
             f"pictures are drawn as {', '.join(f'.{each}' for each in sorted(known))}, got "

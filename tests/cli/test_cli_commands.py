@@ -275,6 +275,13 @@ def test_info_on_what_is_not_in_a_file_says_what_is(folder, name):
     assert f"Error: {name} has no array or columns 'third', got '" in missing.err
 
 
+def test_no_figure_stays_open(folder, model):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    before = plt.get_fignums()
+    ended = run("evaluate", model, "test.parquet", *OOD, "--plot", "closed.png")
+    assert (ended.code, plt.get_fignums()) == (0, before)
+
+
 def test_arrays_are_named_behind_the_path_or_for_all_files(folder, rows, head, tmp_path):
     np.savez(tmp_path / "all.npz", train=rows["train"], new=rows["new"], w=head[0], b=head[1])
     path = tmp_path / "all.npz"
