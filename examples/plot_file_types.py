@@ -201,10 +201,10 @@ ScoreDistributionDisplay.from_predictions(
     confidence["new"], {end: confidence[end] for end in UNSEEN}, bins=30, ax=axes[0]
 )
 axes[0].set(title="the network's own confidence", xlabel="largest probability")
-ScoreDistributionDisplay.from_estimator(
+axes[1].set_title("the detector, and the threshold that 95 % of known files pass")
+display = ScoreDistributionDisplay.from_estimator(
     detector, features["new"], {end: features[end] for end in UNSEEN}, bins=30, ax=axes[1]
 )
-axes[1].set(title="the detector, and the threshold that 95 % of known files pass")
 
 # %%
 # Share of each kind that is called unseen:
