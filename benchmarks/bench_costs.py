@@ -37,8 +37,8 @@ def cost(case, data):
     (score_seconds,) = seconds(partial(fitted.score_samples, data["test"]), fewest=3, most=3)
     return {
         "detector": case.name,
-        "fit s": f"{fit_seconds:.2f}",
-        "score µs/row": f"{1e6 * score_seconds / len(data['test']):.1f}",
+        "fit s": float(fit_seconds),
+        "score µs/row": float(1e6 * score_seconds / len(data["test"])),
         "peak MiB": np.nan if peak is None else round(peak),
     }
 
