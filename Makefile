@@ -107,6 +107,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_cli.py --rows 100000
 	$(BIN)/python benchmarks/bench_sweep.py
 	$(BIN)/python benchmarks/bench_detectors.py --seeds 3
+	$(BIN)/python benchmarks/bench_costs.py
 
 # Wheel and sdist in dist/, then once more from the sdist, elsewhere and under another umask: the same
 # bytes, or the build depends on more than the source.

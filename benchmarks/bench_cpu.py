@@ -1,6 +1,6 @@
 """Time and memory of WeiPerDetector on the CPU, beside the matrix product and its peers.
 
-    python benchmarks/bench_cpu.py [--quick] [--output benchmarks/results]
+    python benchmarks/bench_cpu.py [--quick] [--output benchmarks/results] [--publish]
 
 Prints and saves cpu.json, cpu.md and growth.png. All figures of a table come from one run. Peak
 memory is the process's own resident set at its highest during the call, less what was resident
@@ -8,7 +8,8 @@ before it (Linux; elsewhere empty). Features are standard normal, the head rando
 
 The product is that of the features with all perturbed weights, in slices, with BLAS's own threads:
 what the explicit projection cannot do without. The first call is that of a fresh process on a few
-rows, with numba's cache on disk empty and then filled.
+rows, with numba's cache on disk empty and then filled. With --publish, all but growth goes into
+docs/results; measure it on a machine that does nothing else.
 """
 
 import argparse
@@ -19,11 +20,12 @@ import tempfile
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from memory import peak_mebibytes
-from reporting import machine, markdown_table, problem, rounded, save, seconds
+from reporting import machine, markdown_table, problem, publish, rounded, save, seconds
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
@@ -102,6 +104,63 @@ def speed_up_rows(table):
     speed_up = by_projection.unstack()  # noqa: PD010 - a Series has no pivot_table
     speed_up["explicit_over_implicit"] = speed_up.explicit / speed_up.implicit
     return speed_up.reset_index().rename_axis(columns=None)
+
+
+class Aim(NamedTuple):
+    """What was aimed at.
+
+    Attributes
+    ----------
+    what : str
+    quantity : str
+        A column of the detectors' or of the projections' table.
+    shape : (int, int)
+    projection : str
+    numba, numpy : float
+        The aims for each engine.
+    """
+
+    what: str
+    quantity: str
+    shape: tuple
+    projection: str
+    numba: float
+    numpy: float
+
+
+EXPLICIT, IMPLICIT = "explicit score / product", "implicit score, ns per perturbed logit"
+AIMS = [
+    Aim(EXPLICIT, "score_over_product", (2048, 1000), "explicit", 1.05, 1.35),
+    Aim(EXPLICIT, "score_over_product", (512, 100), "explicit", 1.2, 2.2),
+    Aim(IMPLICIT, "ns_per_logit", (2048, 1000), "implicit", 0.6, 3.5),
+    Aim(IMPLICIT, "ns_per_logit", (512, 100), "implicit", 0.8, 3.5),
+    Aim(IMPLICIT, "ns_per_logit", (512, 10), "implicit", 1.5, 3.5),
+    Aim("explicit / implicit score", "explicit_over_implicit", (2048, 1000), "implicit", 35, 6),
+    Aim("implicit fit / score", "fit_over_score", (2048, 1000), "implicit", 1.3, 1.3),
+    Aim("implicit fit / score", "fit_over_score", (512, 100), "implicit", 1.3, 1.3),
+    Aim("implicit fit / score", "fit_over_score", (512, 10), "implicit", 1.3, 1.3),
+    Aim(
+        "peak memory of an implicit score, MiB",
+        "score_peak_mib",
+        (2048, 1000),
+        "implicit",
+        1024,
+        1024,
+    ),
+]
+
+
+def aim_rows(detectors, projections):
+    """What was aimed at, and what was reached, of the shapes that were measured."""
+    keys = ["n_features", "n_classes", "engine", "projection"]
+    reached = detectors.merge(projections, on=keys[:3]).set_index(keys)
+    for aim in AIMS:
+        row = {"what": aim.what, "K": aim.shape[0], "C": aim.shape[1]}
+        for engine in ENGINES:
+            place = (*aim.shape, engine, aim.projection)
+            row[f"aim, {engine}"] = float(getattr(aim, engine))
+            row[f"got, {engine}"] = reached[aim.quantity].get(place, np.nan)
+        yield row
 
 
 FIRST_CALL = """
@@ -215,16 +274,40 @@ def plot_growth(growth, path):
     pyplot.close(figure)
 
 
+PUBLISHED_COLUMNS = {
+    "n_features": "K",
+    "n_classes": "C",
+    "projection": "projection",
+    "engine": "engine",
+    "fit_us": "fit",
+    "score_us": "score",
+    "fit_over_score": "fit / score",
+    "ns_per_logit": "ns per perturbed logit",
+    "score_over_product": "score / matrix product",
+}
+
+
+def publish_all(tables):
+    """Write the tables of the guides."""
+    detectors = tables["detectors"][list(PUBLISHED_COLUMNS)]
+    publish("cpu", detectors.rename(columns=PUBLISHED_COLUMNS), machine())
+    others = tables["others"][["detector", "n_features", "fit_us", "score_us"]]
+    publish("cpu_others", others.rename(columns=PUBLISHED_COLUMNS))
+    publish("cpu_aims", tables["aims"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="leave out K=2048, C=1000")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     arguments = parser.parse_args()
     shapes = SHAPES[:2] if arguments.quick else SHAPES
     detectors = pd.DataFrame([row for shape in shapes for row in shape_rows(shape)])
     tables = {
         "detectors": detectors,
         "projections": speed_up_rows(detectors),
+        "aims": pd.DataFrame(aim_rows(detectors, speed_up_rows(detectors))),
         "first call": pd.DataFrame(first_call_rows()),
         "others": pd.DataFrame([row for k, _ in shapes[1:] for row in other_rows(k)]),
         "growth": pd.DataFrame(
@@ -241,6 +324,8 @@ def main():
     for name, table in tables.items():
         if name != "growth":
             print(f"\n## {name}\n\n{markdown_table(table)}")
+    if arguments.publish:
+        publish_all(tables)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,23 @@
-"""Every detector of the library on one dataset: AUROC, FPR@95, time and peak memory.
+"""Every detector of the library on feature files: AUROC and FPR@95.
 
-    python benchmarks/bench_detectors.py [FEATURES.npz ...] [--seeds 5] [--max-rows 5000]
-    python benchmarks/bench_detectors.py FEATURES.npz ... --defaults [--publish]
+    python benchmarks/bench_detectors.py [FEATURES.npz ...] [--defaults] [--seeds 5]
+        [--max-rows 5000] [--publish]
 
-With --defaults, all files in one table: every detector of the registry at its default settings,
-with the mean over the OOD problems and the worst regret, saved as defaults.md and .json. With
---publish, the table goes into docs/results too, without times.
+Logit scores are taken of the logits and of the WeiPer space, as they are and with ReAct or DICE
+before; the energy, which the other shapers were published with, also with these. Then every other
+detector of the registry, and some of their options. With --defaults, every detector at its default
+settings alone, with the worst regret (to the best detector of an OOD problem).
 
 Without a file, the bundled CLINC150 features. A file holds `train`, `train_label`, `test`,
 `weight`, `bias`, OOD sets named `test_oos`, `near_*`, `far_*`, and, for the temperature,
-`validation` and `validation_label` if there are any. Prints the tables and saves them, with the
-figures of every seed, as detectors_NAME.md and .json.
-
-Logit scores are taken of the logits and of the WeiPer space, as they are and with ReAct or DICE
-before; the energy, which the other shapers were published with, also with these. Detectors have
-their default parameters, and learn classes from the head's predictions. FPR@95 is
-`skweiper.metrics.fpr95`. Every detector runs once per seed, whether it draws or not; times are the
-shortest of these runs. Peak memory is the growth of the process's resident set during fit and
-scoring together (Linux; elsewhere empty).
+`validation` and `validation_label` if there are any. Detectors have their default parameters, and
+learn classes from the head's predictions. WeiPer runs once per seed, with --defaults every detector
+that draws. FPR@95 is `skweiper.metrics.fpr95`. Prints the tables of all files together, and saves
+them, with the figures of every seed, as detectors.json and .md, or defaults.json and .md. With
+--publish they go into docs/results as `detectors` and `gains`, or as `defaults`.
 """
 
 import argparse
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -30,8 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from dumps import ood_sets, problem_title
-from memory import peak_mebibytes
-from reporting import machine, markdown_table, mean_and_spread, publish, save, timed
+from reporting import machine, markdown_table, mean_and_spread, publish, save
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -58,6 +53,7 @@ OPTIONS = {  # measured beside the default
     "kernel_pca": [("kernel_pca (cosine)", {"kernel": "cosine"})],
     "mahalanobis": [("mahalanobis (normalised)", {"normalize": True})],
     "relative_mahalanobis": [("relative_mahalanobis (normalised)", {"normalize": True})],
+    "neco": [("neco (without the logit)", {"scale_by_max_logit": False})],
 }
 SCORES_AFTER = {  # what is measured after each shaper, "" for none
     **dict.fromkeys(["", "ReAct", "DICE"], tuple(LOGIT_SCORES)),
@@ -77,12 +73,15 @@ class Case(NamedTuple):
         From a seed to an estimator that is not fitted.
     split : str
         Rows to fit on.
+    is_repeated : bool
+        Whether it is measured with every seed, or with the first alone.
     """
 
     name: str
     before: str
     make: object
     split: str = "train"
+    is_repeated: bool = False
 
 
 def with_shaping(data, before, detector):
@@ -108,13 +107,17 @@ def score_cases(data):
                 detector = partial(WeiPerDetector, method=method, random_state=seed)
                 return with_shaping(data, before, detector)
 
-            yield Case(f"WeiPer+{method}", before, make)
+            yield Case(f"WeiPer+{method}", before, make, is_repeated=True)
+
+
+def seeds_of(estimator):
+    """The parameters that hold a seed, those of a pipeline's steps included."""
+    return [name for name in estimator.get_params() if name.endswith("random_state")]
 
 
 def seeded(estimator, seed):
     """A clone of an estimator, with the seed where it draws."""
-    draws = "random_state" in estimator.get_params()
-    return clone(estimator).set_params(**({"random_state": seed} if draws else {}))
+    return clone(estimator).set_params(**dict.fromkeys(seeds_of(estimator), seed))
 
 
 def peer_cases(data):
@@ -131,17 +134,17 @@ def registered_case(entry, data, name, parameters):
     head = {"weight": data["weight"], "bias": data["bias"]} if entry.needs_head else {}
     # On rows that the classifier has learnt, the best temperature is too low.
     held_out = entry.needs_labels and "validation" in data
-    make = partial(seeded, entry.estimator(**head, **parameters))
-    return Case(name, "", make, split="validation" if held_out else "train")
+    estimator = entry.estimator(**head, **parameters)
+    split = "validation" if held_out else "train"
+    return Case(name, "", partial(seeded, estimator), split=split)
 
 
 def measure(case, data, ood, seed):
     """Figures of one case and one seed: a dictionary per OOD dataset."""
-    X, y = data[case.split], data[f"{case.split}_label"]
-    fitted, fit_seconds = timed(lambda: case.make(seed).fit(X, y))
-    scores_id, id_seconds = timed(lambda: fitted.score_samples(data["test"]))
+    fitted = case.make(seed).fit(data[case.split], data[f"{case.split}_label"])
+    scores_id = fitted.score_samples(data["test"])
     for name, rows in ood.items():
-        scores_ood, ood_seconds = timed(lambda rows=rows: fitted.score_samples(rows))
+        scores_ood = fitted.score_samples(rows)
         yield {
             "detector": case.name,
             "before": case.before,
@@ -149,64 +152,69 @@ def measure(case, data, ood, seed):
             "dataset": name,
             "auroc": 100 * auroc(scores_id, scores_ood),
             "fpr95": 100 * fpr95(scores_id, scores_ood),
-            "fit_s": fit_seconds,
-            "score_us": 1e6 * (id_seconds + ood_seconds) / (len(scores_id) + len(rows)),
         }
 
 
-def peak_of(case, data):
-    """MiB that fit and scoring take beside their input and output."""
-    X, y = data[case.split], data[f"{case.split}_label"]
-    return peak_mebibytes(lambda: case.make(0).fit(X, y).score_samples(data["test"]))
-
-
-def study(data, ood, n_seeds):
-    """Figures of all cases, as a DataFrame with a row per case, seed and dataset."""
-    WeiPerDetector(data["weight"], data["bias"]).fit(data["train"][:50])  # compiles
+def figures_of(files, most, n_seeds, cases):
+    """Figures of all cases on all files, a row per case, seed and OOD problem."""
     rows = []
-    for case in [*score_cases(data), *peer_cases(data)]:
-        peak = peak_of(case, data)
-        for seed in range(n_seeds):
-            rows += [{**row, "peak_mib": peak} for row in measure(case, data, ood, seed)]
+    for path in files:
+        data, ood = load(path, most)
+        stem = "clinc150" if path is None else path.stem
+        for case in cases(data):
+            print(stem, case.before, case.name, file=sys.stderr, flush=True)
+            for seed in range(n_seeds if case.is_repeated else 1):
+                for row in measure(case, data, ood, seed):
+                    rows.append({**row, "dataset": problem_title(stem, row["dataset"])})
     return pd.DataFrame(rows)
 
 
-def summary(figures):
-    """A row per detector, best mean AUROC first."""
-    rows = []
-    for (before, name), case in figures.groupby(["before", "detector"], sort=False):
-        row = {"detector": name, "before": before or "-", "mean": case.auroc.mean()}
-        for dataset, part in case.groupby("dataset", sort=False):
-            row[f"AUROC {dataset}"] = mean_and_spread(part.auroc)
-            row[f"FPR@95 {dataset}"] = mean_and_spread(part.fpr95)
-        row["fit s"] = f"{case.fit_s.min():.3f}"
-        row["score µs/row"] = f"{case.score_us.min():.1f}"
-        peak = case.peak_mib.iloc[0]
-        row["peak MiB"] = "" if pd.isna(peak) else f"{peak:.0f}"
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values("mean", ascending=False).drop(columns="mean")
+def all_cases(data):
+    """Logit scores, shaped and in the WeiPer space or not, and the other detectors."""
+    return [*score_cases(data), *peer_cases(data)]
+
+
+def means(figures, metric, index):
+    """Means over the seeds: DataFrame of cases by OOD problems, in the order of the figures."""
+    return figures.pivot_table(metric, index=index, columns="dataset", sort=False)
+
+
+def problem_table(figures, index):
+    """AUROC / FPR@95 of every OOD problem and their mean, the best mean AUROC first."""
+    aurocs, fprs = (
+        means(figures, metric, index).assign(mean=lambda table: table.mean(axis=1))
+        for metric in ("auroc", "fpr95")
+    )
+    table = aurocs.round(1).astype(str) + " / " + fprs.round(1).astype(str)
+    return table.loc[aurocs["mean"].sort_values(ascending=False, kind="stable").index]
+
+
+def default_table(figures):
+    """`problem_table` with the worst regret, to the best detector of a problem."""
+    aurocs = means(figures, "auroc", "detector")
+    regret = (aurocs.max() - aurocs).max(axis=1)
+    return problem_table(figures, "detector").assign(
+        **{"worst regret": regret.map("{:.1f}".format)}
+    )
+
+
+def gain(plain, weiper):
+    """A score of the logits, the same in the WeiPer space, and the gain, as text."""
+    return f"{plain:.2f} → {mean_and_spread(weiper)} ({weiper.mean() - plain:+.2f})"
 
 
 def gains(figures):
-    """AUROC in the WeiPer space less that of the logits, per method, shaping and dataset."""
-    mean = figures.groupby(["detector", "before", "dataset"], sort=False).auroc
+    """AUROC of logit scores and in the WeiPer space, per method, shaping and OOD problem."""
+    by_case = figures.groupby(["detector", "before", "dataset"], sort=False).auroc
     rows = []
     for before, scores in SCORES_AFTER.items():
         for method in scores:
+            row = {"method": method, "before": before}
             for dataset in figures.dataset.unique():
-                plain = mean.get_group((method, before, dataset)).iloc[0]
-                weiper = mean.get_group((f"WeiPer+{method}", before, dataset))
-                rows.append(
-                    {
-                        "method": method,
-                        "before": before or "-",
-                        "dataset": dataset,
-                        "logits": f"{plain:.2f}",
-                        "WeiPer": mean_and_spread(weiper),
-                        "gain": f"{weiper.mean() - plain:+.2f}",
-                        "seeds that gain": f"{(weiper > plain).sum()}/{len(weiper)}",
-                    }
-                )
+                place = before, dataset
+                plain = by_case.get_group((method, *place)).iloc[0]
+                row[dataset] = gain(plain, by_case.get_group((f"WeiPer+{method}", *place)))
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -235,17 +243,6 @@ def load(path, most):
     return data, {name: data[name] for name in names}
 
 
-def report(name, figures, n_seeds, directory):
-    """Print and save the tables of one dataset."""
-    tables = f"## {name}\n\n{machine()}, {n_seeds} seeds\n\n{markdown_table(summary(figures))}\n"
-    tables += f"\n### Gain in the WeiPer space\n\n{markdown_table(gains(figures))}\n"
-    print(tables, flush=True)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"detectors_{name}.md").write_text(tables, encoding="utf-8")
-    content = {"machine": machine(), "figures": figures.to_dict("records")}
-    (directory / f"detectors_{name}.json").write_text(json.dumps(content, indent=1))
-
-
 def default_cases(data):
     """Every detector of the registry at its defaults; of the logit scores, MSP, energy and GEN."""
     head = {"weight": data["weight"], "bias": data["bias"]}
@@ -253,66 +250,36 @@ def default_cases(data):
         yield Case(method, "", lambda seed, m=method: LogitDetector(**head, method=m))
     for entry in all_detectors():
         if entry.name != "logit":
-            yield registered_case(entry, data, entry.name, {})
+            case = registered_case(entry, data, entry.name, {})
+            yield case._replace(is_repeated=bool(seeds_of(case.make(0))))
 
 
-def default_figures(files, most, n_seeds):
-    """Figures of all detectors at their defaults on all files, a dictionary each."""
-    for path in files:
-        data, ood = load(path, most)
-        name = "clinc150" if path is None else path.stem
-        WeiPerDetector(data["weight"], data["bias"]).fit(data["train"][:50])  # compiles
-        for case in default_cases(data):
-            print(name, case.name, file=sys.stderr, flush=True)
-            draws = "random_state" in case.make(0).get_params()
-            for seed in range(n_seeds if draws else 1):
-                for row in measure(case, data, ood, seed):
-                    yield {**row, "dataset": problem_title(name, row["dataset"])}
-
-
-def default_table(figures):
-    """A row per detector, best mean AUROC first: figures per OOD problem, their mean, the worst
-    regret (to the best detector of a problem), and times."""
-    mean = figures.pivot_table("auroc", index="detector", columns="dataset", sort=False)
-    fpr = figures.pivot_table("fpr95", index="detector", columns="dataset", sort=False)
-    regret = (mean.max() - mean).max(axis=1)
-    mean["mean"], fpr["mean"] = mean.mean(axis=1), fpr.mean(axis=1)
-    table = mean.round(1).astype(str) + " / " + fpr.round(1).astype(str)
-    table["worst regret"] = regret.round(1)
-    seconds = figures.groupby("detector", sort=False)
-    table["fit s"] = seconds.fit_s.max().round(2)
-    table["score µs/row"] = seconds.score_us.max().round(0)
-    return table.loc[mean["mean"].sort_values(ascending=False).index].reset_index()
-
-
-def report_defaults(files, most, n_seeds, directory, is_published):
-    """Print and save the table of all detectors at their defaults on all files."""
-    figures = pd.DataFrame(default_figures(files, most, n_seeds))
-    tables = {"AUROC / FPR@95": default_table(figures), "figures": figures}
-    save(directory, "defaults", machine(), tables)
-    if is_published:
-        publish("defaults", tables["AUROC / FPR@95"].drop(columns=["fit s", "score µs/row"]))
-    print(f"{machine()}\n\n{markdown_table(tables['AUROC / FPR@95'])}")
+def tables_of(figures, is_default):
+    """What is shown of the figures, by the names of the published tables."""
+    if is_default:
+        return {"defaults": default_table(figures).reset_index()}
+    table = problem_table(figures, ["detector", "before"]).reset_index()
+    return {"detectors": table, "gains": gains(figures)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("files", nargs="*", type=Path, default=[None])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--max-rows", type=int, default=5000, help="of each set, train included")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--defaults", action="store_true", help="one table, at default settings")
-    parser.add_argument("--publish", action="store_true", help="into the guides (with --defaults)")
+    parser.add_argument("--defaults", action="store_true", help="default settings alone")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     arguments = parser.parse_args()
-    if arguments.defaults:
-        files = arguments.files or [None]
-        given = arguments.max_rows, arguments.seeds, arguments.output, arguments.publish
-        report_defaults(files, *given)
-        return
-    for path in arguments.files or [None]:
-        data, ood = load(path, arguments.max_rows)
-        name = "clinc150" if path is None else path.stem
-        report(name, study(data, ood, arguments.seeds), arguments.seeds, arguments.output)
+    cases = default_cases if arguments.defaults else all_cases
+    figures = figures_of(arguments.files, arguments.max_rows, arguments.seeds, cases)
+    tables = tables_of(figures, arguments.defaults)
+    saved = {**tables, "figures": figures}
+    save(arguments.output, "defaults" if arguments.defaults else "detectors", machine(), saved)
+    for name, table in tables.items():
+        print(f"## {name}\n\n{markdown_table(table)}\n")
+        if arguments.publish:
+            publish(name, table)
 
 
 if __name__ == "__main__":

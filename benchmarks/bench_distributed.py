@@ -1,9 +1,10 @@
 """Fit and score on a Dask cluster of one and of two processes, and what travels.
 
-    python benchmarks/bench_distributed.py [--rows 200000] [--output benchmarks/results]
+    python benchmarks/bench_distributed.py [--rows 200000] [--output benchmarks/results] [--publish]
 
 Blocks are drawn by the workers, each anew in every pass, as files would be read. Tasks and bytes
-are counted: those of the graph, and of what a block's task returns to be merged.
+are counted: those of the graph, and of what a block's task returns to be merged. With --publish,
+the table goes into docs/results; measure it on a machine that does nothing else.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 from dask.distributed import Client, LocalCluster
-from reporting import machine, markdown_table, problem, save, timed
+from reporting import machine, markdown_table, problem, publish, save, timed
 
 from skweiper import WeiPerDetector, distributed
 from skweiper._support.rows import FeatureRows
@@ -99,10 +100,26 @@ def travelling(n_rows=2 * BLOCK_ROWS):
         yield row
 
 
+def published(workers, per_block):
+    """Times by the number of workers, and what travels, as the guides show them."""
+    times = workers.pivot_table(["fit_s", "score_s"], "detector", "workers", sort=False)
+    sizes = per_block.set_index("detector")
+    columns = {
+        f"{name}, {n} worker{'s' * (n > 1)}": times[f"{name}_s"][n].map("{:.1f} s".format)
+        for name in ("fit", "score")
+        for n in (1, 2)
+    }
+    columns["detector travels"] = sizes.detector_kib.map("{:,.0f} KiB".format)
+    for i in (1, 2):
+        columns[f"a block returns, pass {i}"] = sizes[f"pass_{i}_bytes"].map("{:,} bytes".format)
+    return pd.DataFrame(columns).reset_index(names="detector")
+
+
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     return parser.parse_args()
 
 
@@ -113,6 +130,8 @@ def run():
     save(arguments.output, "distributed", machine(), tables)
     for title, table in tables.items():
         print(f"{title}\n{markdown_table(table)}\n", flush=True)
+    if arguments.publish:
+        publish("distributed", published(*tables.values()), machine())
 
 
 if __name__ == "__main__":

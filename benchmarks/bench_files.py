@@ -1,11 +1,12 @@
 """Time and memory of WeiPerDetector on one dump in several formats, within a small working memory.
 
     python benchmarks/bench_files.py [--rows 200000] [--working-memory 64] [--output DIR]
+        [--publish]
 
 Writes the same random float32 features (200,000 x 512, 391 MiB) in each format, and fits and scores
 each file in a fresh process, twice: the better time counts. "anonymous" is what the process
 allocates, without the pages of mapped files, which the system may take back. Linux only; needs
-pyarrow, h5py and zarr.
+pyarrow, h5py and zarr. With --publish, the memory goes into docs/results.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from memory import PeakAnonymous
-from reporting import machine, markdown_table, save, timed
+from reporting import machine, markdown_table, publish, save, timed
 
 N_FEATURES, N_CLASSES = 512, 10
 GROUP_ROWS = 8192
@@ -85,11 +86,17 @@ def in_fresh_process(path, working_memory):
     return best | {"anonymous_mib": max(row["anonymous_mib"] for row in found)}
 
 
+def memory_table(table):
+    """Growth of the process's own memory, as the guides show it."""
+    return pd.DataFrame({"format": table.format, "MiB": table.anonymous_mib.round().astype(int)})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--working-memory", type=int, default=64)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -107,6 +114,8 @@ def main():
     table = pd.DataFrame(rows)
     save(arguments.output, "files", machine(), {"files": table})
     print(markdown_table(table))
+    if arguments.publish:
+        publish("file_memory", memory_table(table))
 
 
 if __name__ == "__main__":

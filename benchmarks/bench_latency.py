@@ -1,10 +1,11 @@
 """Time of one row at a time, as a web service asks: idle, and beside two busy processes.
 
-    python benchmarks/bench_latency.py [--calls 1000] [--output benchmarks/results]
+    python benchmarks/bench_latency.py [--calls 1000] [--output benchmarks/results] [--publish]
 
 Median and 99th percentile in microseconds, with the threads that the library chooses and with
 OMP_NUM_THREADS 1 and 2, each in a process of its own; scikit-learn's IsolationForest beside it.
-Prints and saves latency.json and latency.md.
+Prints and saves latency.json and latency.md. With --publish, the library's own choice of threads
+goes into docs/results; measure it on a machine that does nothing else.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from reporting import machine, markdown_table, problem, save
+from reporting import machine, markdown_table, problem, publish, save
 from sklearn.ensemble import IsolationForest
 
 from skweiper import WeiPerDetector
@@ -101,11 +102,24 @@ def beside_the_best(table):
     return pd.DataFrame(ratios).add_suffix("_over_best").reset_index()
 
 
+def published(table):
+    """Median and 99th percentile of each shape, as the guides show them."""
+    own = table[table.threads == "default"]
+    chosen = own.set_index(["n_features", "n_classes", "detector", "busy"])[["median_us", "p99_us"]]
+    for shape in SHAPES:
+        row = {"K": shape[0], "C": shape[1]}
+        for detector, busy in (("WeiPer+KLD", 0), ("WeiPer+KLD", 2), ("IsolationForest", 0)):
+            median, p99 = chosen.loc[(*shape, detector, busy)]
+            row[f"{detector}, {'busy' if busy else 'idle'}"] = f"{median:,.0f} / {p99:,.0f}"
+        yield row
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--here", action="store_true", help="measure in this process, print JSON")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     arguments = parser.parse_args()
     if arguments.here:
         print(json.dumps(latencies(arguments.calls)))
@@ -115,6 +129,8 @@ def main():
     save(arguments.output, "latency", machine(), tables)
     for name, part in tables.items():
         print(f"\n## {name}\n\n{markdown_table(part)}")
+    if arguments.publish:
+        publish("latency", pd.DataFrame(published(table)), machine())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Memory and time of WeiPerDetector on a dump of features that is larger than its memory budget.
 
-    python benchmarks/bench_memory.py [--rows 1000000] [--output benchmarks/results]
+    python benchmarks/bench_memory.py [--rows 1000000] [--output benchmarks/results] [--publish]
 
 Writes random float16 features to a temporary file (1 GB by default), and fits and scores them in
 a fresh process for each setting of scikit-learn's working_memory. "anonymous" is what the process
 allocates: its resident set without the pages of the mapped file, which the system may take back at
-any time; "resident" is all of it. Linux only.
+any time; "resident" is all of it. Linux only. With --publish, the table goes into docs/results;
+measure it on a machine that does nothing else.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from memory import PeakAnonymous, status_mebibytes
-from reporting import machine, markdown_table, save, timed
+from reporting import machine, markdown_table, publish, save, timed
 
 N_FEATURES, N_CLASSES = 512, 100
 CHUNK_ROWS = 20_000
@@ -62,10 +63,29 @@ def in_fresh_process(path, working_memory):
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
+PUBLISHED_COLUMNS = {
+    "working_memory_mib": "working_memory, MiB",
+    "fit_s": "fit, s",
+    "fit_anonymous_mib": "fit: its own memory, MiB",
+    "score_s": "score, s",
+    "score_anonymous_mib": "score: its own memory, MiB",
+    "resident_mib": "peak resident, MiB",
+}
+
+
+def published(table):
+    """The table as the guides show it."""
+    chosen = table[list(PUBLISHED_COLUMNS)].round(
+        {name: 0 for name in PUBLISHED_COLUMNS if name.endswith("_mib")}
+    )
+    return chosen.rename(columns=PUBLISHED_COLUMNS)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -81,6 +101,8 @@ def main():
     table.insert(0, "n_samples", arguments.rows)
     save(arguments.output, "memory", machine(), {"memory": table})
     print(markdown_table(table))
+    if arguments.publish:
+        publish("memory", published(table), machine())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """False alarms of the martingale on ID streams, its delay on mixed ones, and the window's rates.
 
-    python benchmarks/bench_monitoring.py [--streams 1000] [--output benchmarks/results]
+    python benchmarks/bench_monitoring.py [--streams 1000] [--output benchmarks/results] [--publish]
 
 For each stream, calibration rows and the stream itself are independent draws, with replacement, of
 the held-out in-distribution rows of CLINC150 (validation and test together), so that they are
 exchangeable. In mixed streams each row is, with the given probability, a draw of the out-of-scope
-queries instead, from the 501st row on.
+queries instead, from the 501st row on. With --publish, the tables go into docs/results.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from reporting import machine, markdown_table, save
+from reporting import machine, markdown_table, publish, save
 
 from skweiper import WeiPerDetector
 from skweiper.baselines import LogitDetector
@@ -131,10 +131,69 @@ def discoveries(name, id_scores, ood_scores, n_streams):
         }
 
 
+def percent(shares, digits=1):
+    """Shares as text."""
+    return [f"{100 * share:.{digits}f} %" for share in shares]
+
+
+def shown_alarms(table):
+    """Shares of streams with a false alarm, a column per detector, as the guides show them."""
+    cells = table.assign(
+        alpha=percent(table.alpha),
+        share=[
+            f"{100 * row.false_alarm_share:.1f} % ± {100 * row.standard_error:.1f}"
+            for row in table.itertuples()
+        ],
+    )
+    wide = cells.pivot_table("share", "alpha", "detector", aggfunc="first", sort=False)
+    return wide.reset_index()
+
+
+def shown_delays(table):
+    """Rows to the alarm; empty where most streams have none."""
+    rows = {"median": "delay_median", "0.1": "delay_q10", "0.9": "delay_q90"}
+    cells = {
+        "OOD rows": percent(table.ood_share, 0),
+        "detector": table.detector,
+        "alarm came in": percent(table.found),
+    }
+    for title, column in rows.items():
+        seen = np.isfinite(table[column])
+        cells[f"rows to it: {title}"] = table[column].map("{:,.0f}".format).where(seen, "")
+    return in_turns(pd.DataFrame(cells))
+
+
+def shown_discoveries(table):
+    """What is called OOD in a window, what of it wrongly, and what of the OOD rows."""
+    cells = {
+        "OOD rows": percent(table.ood_share, 0),
+        "detector": table.detector,
+        "called OOD": percent(table.discovery_rate, 2),
+        "of these in-distribution": percent(table.false_among_discoveries),
+        "OOD rows found": np.where(table.ood_share > 0, percent(table.ood_rows_found), ""),
+    }
+    return in_turns(pd.DataFrame(cells))
+
+
+def in_turns(table):
+    """Rows of one share of OOD rows together, shares in the order of their first rows."""
+    order = {share: place for place, share in enumerate(table["OOD rows"].unique())}
+    return table.sort_values("OOD rows", key=lambda column: column.map(order), kind="stable")
+
+
+SHOWN = {
+    "false alarms": ("monitoring_false_alarms", shown_alarms),
+    "delay": ("monitoring_delay", shown_delays),
+    "discoveries": ("monitoring_discoveries", shown_discoveries),
+}
+"""What is published of each table, and how it is called there."""
+
+
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     return parser.parse_args()
 
 
@@ -150,6 +209,9 @@ def run():
     save(arguments.output, "monitoring", machine(), tables)
     for title, table in tables.items():
         print(f"{title}\n{markdown_table(table)}\n", flush=True)
+        if arguments.publish:
+            name, show = SHOWN[title]
+            publish(name, show(table))
 
 
 if __name__ == "__main__":

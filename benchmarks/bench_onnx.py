@@ -1,10 +1,12 @@
 """Time of exported detectors in onnxruntime, beside the library's own.
 
     python benchmarks/bench_onnx.py [--calls 300] [--rows 1000] [--output benchmarks/results]
+        [--publish]
 
 One row at a time, median and 99th percentile in microseconds; and many rows, the shortest time per
 row, which onnxruntime gets in batches of 64, as the guide advises. Both take the threads that they
-choose. Prints and saves onnx.json and onnx.md.
+choose. Prints and saves onnx.json and onnx.md. With --publish, the times go into docs/results;
+measure them on a machine that does nothing else.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pandas as pd
-from reporting import machine, markdown_table, problem, save, seconds, timed
+from reporting import machine, markdown_table, problem, publish, save, seconds, timed
 
 from skweiper import WeiPerDetector
 from skweiper.baselines import MahalanobisDetector, ViMDetector
@@ -80,16 +82,35 @@ def measured(n_calls, n_rows):
             }
 
 
+PUBLISHED_COLUMNS = {
+    "n_features": "K",
+    "n_classes": "C",
+    "detector": "detector",
+    "one_row_onnx_us": "one row, onnxruntime",
+    "one_row_library_us": "one row, library",
+    "per_row_onnx_us": "in batches, onnxruntime",
+    "per_row_library_us": "many rows, library",
+}
+
+
+def published(table):
+    """Medians and times per row, as the guides show them."""
+    return table[list(PUBLISHED_COLUMNS)].rename(columns=PUBLISHED_COLUMNS)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     arguments = parser.parse_args()
     table = pd.DataFrame(measured(arguments.calls, arguments.rows))
     measured_on = {**machine(), "onnxruntime": onnxruntime.__version__}
     save(arguments.output, "onnx", measured_on, {"onnx": table})
     print(measured_on, markdown_table(table), sep="\n\n")
+    if arguments.publish:
+        publish("onnx", published(table), measured_on)
 
 
 if __name__ == "__main__":

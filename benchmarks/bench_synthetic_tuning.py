@@ -4,20 +4,24 @@ Every candidate of the authors' grid, with flip rates in the place of its deltas
 validation ID rows against real and against synthetic OOD rows, and on test rows. Printed is the
 test AUROC (%) of the candidate that each kind of validation data chooses, of the default, and of
 the best candidate there is: mean and standard deviation over seeds (of the perturbations, the rows
-and the synthetic outliers).
+and the synthetic outliers); and what is gained against the choice by real OOD data of the source
+tested on, and against the default. With --publish, both tables go into docs/results.
 
     python benchmarks/bench_synthetic_tuning.py FEATURES.npz [...] [--max-train 5000] [--seeds 3]
+        [--publish]
 
 A file holds `train`, `test`, `weight`, `bias`, and either `validation`, `validation_oos` and
 `test_oos`, or OOD sets named `near_*` and `far_*`, of which one half validates and one tests.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from dumps import AUTHORS_GRID, grouped_sets, thinned
+from dumps import AUTHORS_GRID, grouped_sets, problem_title, thinned
+from reporting import markdown_table, mean_and_spread, publish
 
 from skweiper import WeiPerDetector
 from skweiper.model_selection import WeiPerDetectorCV, synthetic_outliers
@@ -31,8 +35,8 @@ def load(path):
     with np.load(path, allow_pickle=False) as file:
         data = dict(file)
     head = data["weight"], data["bias"]
-    if "validation" in data:
-        ood = {"oos": data["validation_oos"]}, {"oos": data["test_oos"]}
+    if "validation_oos" in data:
+        ood = {"test_oos": data["validation_oos"]}, {"test_oos": data["test_oos"]}
         return data["train"], data["validation"], ood[0], data["test"], ood[1], *head
     names = grouped_sets(data)
     halves = [{name: data[name][half::2] for name in names} for half in (0, 1)]
@@ -50,7 +54,7 @@ def validation_sets(val_id, val_ood, weight, bias, random_state):
 
 
 def chosen_by(path, max_train, max_rows, n_repeats, seed):
-    """Test AUROC of the candidate that each kind of validation data chooses."""
+    """Test AUROC of the candidate that each kind of validation data chooses, by test set."""
     random_state = np.random.RandomState(seed)
     train, val_id, val_ood, test_id, test_ood, weight, bias = load(path)
     train = thinned(train, max_train, random_state)
@@ -61,7 +65,8 @@ def chosen_by(path, max_train, max_rows, n_repeats, seed):
     for name, rows in test_ood.items():
         sets[f"test {name}"] = (test_id, thinned(rows, max_rows, random_state))
     results = sweep(train, sets, weight, bias, n_repeats, seed)
-    return comparison(results, list(choices), [f"test {name}" for name in test_ood])
+    chosen = comparison(results, list(choices), [f"test {name}" for name in test_ood])
+    return chosen.rename(columns=lambda name: name.removeprefix("test "))
 
 
 def sweep(train, sets, weight, bias, n_repeats, seed):
@@ -98,6 +103,43 @@ def comparison(results, choices, test_sets):
     return 100 * table
 
 
+DEFAULT, OWN = "default, no choice", "real OOD data, of the source tested on"
+OTHER, BEST = "real OOD data, of the other source", "best candidate on test"
+ORDER = [DEFAULT, OWN, OTHER, *(f"`{method}`" for method in SYNTHETIC_METHODS), BEST]
+
+
+def way_to_choose(choice, dataset):
+    """How the guides call a choice by some validation data, of a test set."""
+    if choice.startswith("real "):
+        return OWN if choice == f"real {dataset}" else OTHER
+    return {"default": DEFAULT, "best candidate": BEST}.get(choice, f"`{choice}`")
+
+
+def runs_of(path, seeds, *sizes):
+    """Yield a dictionary for each seed, test set and way to choose."""
+    for seed in range(seeds):
+        print(path.stem, seed, file=sys.stderr, flush=True)
+        table = chosen_by(path, *sizes, seed)
+        for dataset, column in table.items():
+            for choice, value in column.items():
+                yield {
+                    "chosen by": way_to_choose(choice, dataset),
+                    "problem": problem_title(path.stem, dataset),
+                    "seed": seed,
+                    "auroc": value,
+                }
+
+
+def shown(runs):
+    """Ways to choose by OOD problems: AUROC, and what is gained."""
+    layout = {"index": "chosen by", "columns": "problem", "sort": False}
+    aurocs = runs.pivot_table("auroc", aggfunc=mean_and_spread, **layout).reindex(ORDER)
+    means = runs.pivot_table("auroc", **layout).reindex(ORDER)
+    against = [(means - means.loc[base]).map("{:+.2f}".format) for base in (OWN, DEFAULT)]
+    gains = (against[0] + ", " + against[1]).where(means.notna(), "")
+    return aurocs.fillna("").reset_index(), gains.drop([DEFAULT, OWN, BEST]).reset_index()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
@@ -105,13 +147,15 @@ def main():
     parser.add_argument("--max-rows", type=int, default=2000)
     parser.add_argument("--n-repeats", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--publish", action="store_true", help="into the guides")
     arguments = parser.parse_args()
     sizes = arguments.max_train, arguments.max_rows, arguments.n_repeats
-    for path in arguments.files:
-        tables = [chosen_by(path, *sizes, seed) for seed in range(arguments.seeds)]
-        seeds = pd.concat(tables).groupby(level=0, sort=False)
-        table = seeds.mean().join(seeds.std().add_suffix(" sd"))
-        print(path.stem, table.round(2).to_string(), sep="\n", flush=True)
+    runs = [run for path in arguments.files for run in runs_of(path, arguments.seeds, *sizes)]
+    tables = shown(pd.DataFrame(runs))
+    for name, table in zip(("synthetic_tuning", "synthetic_tuning_gains"), tables, strict=True):
+        print(f"## {name}\n\n{markdown_table(table)}\n", flush=True)
+        if arguments.publish:
+            publish(name, table)
 
 
 if __name__ == "__main__":

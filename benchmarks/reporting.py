@@ -106,10 +106,32 @@ PUBLISHED = Path(__file__).parents[1] / "docs" / "results"
 """Where the site takes its tables from; `--publish` of a benchmark writes there."""
 
 
-def publish(name, table):
-    """Write a DataFrame as the table `name` of the guides, cells as they are shown."""
+def publish(name, table, measured_on=None):
+    """Write a DataFrame as the table `name` of the guides, cells as they are shown.
+
+    With `measured_on`, as `machine` gives it, a line beside it says what times were measured on.
+    """
     PUBLISHED.mkdir(parents=True, exist_ok=True)
     table.map(_cell).to_csv(PUBLISHED / f"{name}.csv", index=False, lineterminator="\n")
+    if measured_on is not None:
+        (PUBLISHED / f"{name}_machine.txt").write_text(described(measured_on) + "\n")
+
+
+def described(measured_on):
+    """What figures were measured on, in one sentence."""
+    versions = {
+        "python": "Python",
+        "numpy": "NumPy",
+        "numba": "numba",
+        "onnxruntime": "onnxruntime",
+    }
+    parts = [
+        f"{measured_on['cpu_count']} cores of {measured_on['processor']}",
+        *(f"{title} {measured_on[key]}" for key, title in versions.items() if key in measured_on),
+        f"BLAS kernels {measured_on['blas_kernels']}",
+        f"vector instructions {measured_on.get('vector_instructions', 'of NumPy alone')}",
+    ]
+    return f"Measured on {', '.join(parts)}."
 
 
 def mean_and_spread(values, digits=2):

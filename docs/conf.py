@@ -52,6 +52,7 @@ GALLERY = [
     "plot_dump.py",
     "plot_thresholds.py",
     "plot_stream.py",
+    "plot_file_types.py",
     "plot_detectors.py",
     "plot_ensemble.py",
     "plot_grid_search.py",

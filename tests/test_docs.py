@@ -5,6 +5,7 @@ that begin with ```python torch, or another package, run where it is installed, 
 elsewhere. A ```text block right after a block is what it prints, up to white space and "...".
 """
 
+import csv
 import io
 import re
 import warnings
@@ -149,6 +150,43 @@ def test_the_guide_to_feature_dumps_shows_every_source():
     text = (ROOT / "docs" / "feature_dumps.md").read_text(encoding="utf-8")
     sources = {block.package for block in python_blocks(text)}
     assert sources == {None, "magika", "torch", "torchvision", "timm", "transformers", "keras"}
+
+
+RESULTS = ROOT / "docs" / "results"
+TITLES = {"ActSub": "actsub", "ViM": "vim", "GEN": "gen", "MSP": "msp", "WeiPer+KLD": "weiper"}
+TITLES |= {"`EnsembleDetector`": "ensemble", "relative Mahalanobis": "relative_mahalanobis"}
+"""Rows of the README's table, by what the benchmark calls them."""
+
+
+@pytest.mark.parametrize("table", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_a_table_is_written_by_a_benchmark_and_shown_in_a_guide(table):
+    guides = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert f":file: results/{table.name}" in guides
+    benchmarks = [path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py")]
+    names = re.compile(rf"\b{table.stem}\b")
+    assert any("publish(" in code and names.search(code) for code in benchmarks)
+    header, *rows = read_table(table)
+    assert rows and all(len(row) == len(header) for row in rows)
+    # Cells are Markdown, in which a lone dash begins a list.
+    assert not [cell for row in rows for cell in row if re.match(r"[-+*](\s|$)", cell)]
+
+
+def read_table(path):
+    """Lines of a published table."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_readme_shows_the_figures_of_the_table_of_all_detectors():
+    header, *rows = read_table(RESULTS / "defaults.csv")
+    measured = {row[0]: row[1:-1] for row in rows}  # without the regret
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in readme.splitlines()]
+    assert ["", *header[1:-1]] in lines
+    shown = {line[0]: line[1:] for line in lines if line and line[0] in TITLES}
+    assert {TITLES[title]: cells for title, cells in shown.items()} == {
+        name: measured[name] for name in TITLES.values()
+    }
 
 
 def test_an_output_that_is_not_what_is_printed_is_found():

@@ -1,4 +1,4 @@
-"""The guide to the command line: its commands are commands, and print what it says."""
+"""The guides: their commands are commands, and those of the command line's print what it says."""
 
 import re
 import shlex
@@ -13,7 +13,10 @@ from tests.cli.conftest import run
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "command_line.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(skweiper [^`]*\.[^`]*)`")
+"""Commands within a line that name a file: others are names of commands."""
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e-?\d+)?")
 SECONDS = re.compile(r"in [\d.]+ s\b")
 
@@ -25,10 +28,12 @@ def blocks_of(page):
 
 
 def commands_of(page):
-    """The lines of a page that run skweiper, as arguments."""
+    """The lines of a page that run skweiper, and such commands within its text, as arguments."""
     lines = [line for block in blocks_of(page) for line in block.replace("\\\n", " ").splitlines()]
     lines = [line.partition("#")[0] for line in lines if line.startswith("skweiper ")]
-    return [shlex.split(line)[1:] for line in lines]
+    lines += INLINE.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))
+    found = [shlex.split(line)[1:] for line in lines]
+    return [arguments for arguments in found if not arguments[0].startswith("-")]
 
 
 def shown_outputs():
@@ -40,7 +45,7 @@ def shown_outputs():
     ]
 
 
-@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*filter(commands_of, PAGES)], ids=lambda page: page.name)
 def test_every_command_of_the_page_is_right_usage(page):
     pytest.importorskip("typer")
     from typer.main import get_command
@@ -48,10 +53,17 @@ def test_every_command_of_the_page_is_right_usage(page):
     from skweiper.cli.app import app
 
     group = get_command(app)
-    commands = [each for each in commands_of(page) if not each[0].startswith("-")]
-    assert len(commands) >= 4
-    for name, *arguments in commands:
+    for name, *arguments in commands_of(page):
         group.get_command(None, name).make_context(name, arguments)
+
+
+def test_commands_are_found_in_blocks_and_in_lines(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`skweiper fit` as in `skweiper info x.npy`:\n\n```\nskweiper \\\n  info y  # y\n```\n"
+    )
+    assert commands_of(page) == [["info", "y"], ["info", "x.npy"]]
+    assert len(commands_of(PAGE)) > 10
 
 
 @pytest.fixture

@@ -1,42 +1,23 @@
 """
-Files of a kind that a file-type classifier has never seen
-==========================================================
+Files of a kind that the classifier has never seen
+==================================================
 
 The PyPI package ``magika`` ships a classifier of file types as an ONNX model. It knows 214 kinds,
-and gives every file one of them, also files of other kinds. This example leads from the model to
-decisions:
-
-1. the penultimate features become an output of the model, and its last layer the head;
-2. features of files of known kinds, from the installed Python packages, go to a Parquet file;
-3. a detector is fitted, and calibrated on rows that it has not seen;
-4. the files of a folder get p-values, and those of unseen kinds are listed;
-5. the detector is exported behind the classifier: one ONNX model from bytes to p-values.
-
-    pip install 'skweiper[io,onnx]' magika
-    python examples/file_types.py [FOLDER]
-
-Without a folder, one is made of installed files: some of known kinds, and MATLAB data, IDL saves
-and ARFF tables from SciPy's tests, for which Magika has no label.
+and gives every file one of them, also files of other kinds. From this model to decisions:
+features, a dump, a detector, p-values, and one ONNX model that does it all.
 """
-
-# %%
-# A network whose features are an output
-# --------------------------------------
-#
-# The head is the last matrix product; what it multiplies are the features.
 
 import json
 import os
-import sys
 import sysconfig
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
-from shutil import copyfile
 from tempfile import TemporaryDirectory
 
 import magika
+import matplotlib.pyplot as plt
 import numpy as np
 import onnx
 import onnxruntime
@@ -46,12 +27,20 @@ from skweiper import EnsembleDetector, WeiPerDetector
 from skweiper.baselines import MahalanobisDetector, ViMDetector
 from skweiper.export import to_onnx
 from skweiper.io import load_features, load_labels
+from skweiper.plotting import ScoreDistributionDisplay
 
 MODEL = next(Path(magika.__file__).parent.rglob("model.onnx"))
 CONFIG = json.loads(MODEL.with_name("config.min.json").read_text())
 KINDS = CONFIG["target_labels_space"]
 OPSET = 18
 BATCH = 16
+
+# %%
+# The network
+# -----------
+#
+# The head is the last matrix product; what it multiplies are the penultimate features. They
+# become an output of the model.
 
 
 def read_network():
@@ -77,11 +66,7 @@ def read_network():
 
 
 # %%
-# What the model reads of a file
-# ------------------------------
-#
-# The first and the last 1,024 bytes after white space is stripped, as the package itself prepares
-# them.
+# It reads the first and the last 1,024 bytes of a file, without the white space around them:
 
 
 def model_input(path):
@@ -111,13 +96,18 @@ def outputs(ready, names, paths):
     return [np.concatenate(parts) for parts in zip(*done, strict=True)]
 
 
+network, features_name, weight, bias = read_network()
+classifier = session(network)
+print(f"{weight.shape[0]} kinds, {weight.shape[1]} features")
+
 # %%
 # Files that anyone has
 # ---------------------
 #
-# Known kinds by the ends of their names, which Magika's labels cover.
+# Known kinds are those of files of Python and its packages, by the ends of their names. Of unknown
+# kinds are MATLAB data, IDL saves and ARFF tables from SciPy's tests: Magika has no label for them.
 
-SEEN = (".py", ".pyc", ".json", ".txt", ".rst", ".h", ".c", ".so", ".png", ".csv", ".npy", ".npz")
+SEEN = (".py", ".json", ".txt", ".rst", ".h", ".c", ".so", ".png", ".csv", ".npy", ".npz")
 UNSEEN = (".mat", ".sav", ".arff")
 SMALLEST = 64
 
@@ -155,50 +145,84 @@ def installed_files(ends, n_each, seed=0):
     return chosen
 
 
-def dump(ready, features, paths, target):
-    """Write the features of files, with their kind and path, to a Parquet file."""
-    (rows,) = outputs(ready, [features], paths)
-    table = pd.DataFrame(rows).add_prefix("f")
-    table.insert(0, "id", [str(path) for path in paths])
-    table["label"] = [path.suffix for path in paths]
-    table.to_parquet(target, index=False)
-
+seen = installed_files(SEEN, n_each=36)
+training, held_out, new = seen[::2], seen[1::4], seen[3::4]
+unseen = {end: installed_files([end], n_each=12) for end in UNSEEN}
 
 # %%
-# Fit, calibrate
-# --------------
+# A dump of features
+# ------------------
 #
-# Two thirds of the rows to fit on. The others make the p-values: at most 5 % of files of these
-# kinds have one of 0.05 or less. The members of the ensemble are the usual three, ViM's subspace
-# small enough for few rows.
+# A Parquet file with a row for each file: its features, its name as an id, its kind as a label.
+# With the head, this is all that a detector needs. The largest probability that the classifier
+# gives any kind is kept for comparison.
+
+folder = TemporaryDirectory()
 
 
-def fitted_detector(path, weight, bias):
-    """A detector fitted on a dump and calibrated on a third of it."""
-    X, y = np.asarray(load_features(path)), load_labels(path)
-    held_out = np.random.RandomState(0).permutation(len(X)) < len(X) / 3
-    members = [
-        ("weiper", WeiPerDetector(weight, bias)),
-        ("mahalanobis", MahalanobisDetector(weight, bias, normalize=True)),
-        ("vim", ViMDetector(weight, bias, n_components=64)),
-    ]
-    detector = EnsembleDetector(members, random_state=0)
-    return detector.fit(X[~held_out], y[~held_out]).calibrate_p_values(X[held_out])
+def dump(paths, target):
+    """Write features, names and kinds to a Parquet file, and return the largest probabilities."""
+    rows, probabilities = outputs(classifier, [features_name, "target_label"], paths)
+    table = pd.DataFrame(rows).add_prefix("f")
+    table.insert(0, "id", [path.name for path in paths])
+    table["label"] = [path.suffix for path in paths]
+    table.to_parquet(target, index=False)
+    return probabilities.max(axis=1)
 
+
+parts = {"training": training, "held_out": held_out, "new": new, **unseen}
+dumps = {part: Path(folder.name) / f"{part}.parquet" for part in parts}
+confidence = {part: dump(paths, dumps[part]) for part, paths in parts.items()}
+features = {part: load_features(path, mmap=False) for part, path in dumps.items()}
+pd.Series({part: len(rows) for part, rows in features.items()}, name="files").to_frame()
+
+# %%
+# A detector, and its decisions
+# -----------------------------
+#
+# The usual three members, ViM's subspace small enough for few rows. The held-out files set the
+# threshold and make the p-values: on average at most 5 % of files of these kinds have one of 0.05
+# or less.
+
+members = [
+    ("weiper", WeiPerDetector(weight, bias)),
+    ("mahalanobis", MahalanobisDetector(weight, bias, normalize=True)),
+    ("vim", ViMDetector(weight, bias, n_components=64)),
+]
+detector = EnsembleDetector(members, random_state=0)
+detector.fit(features["training"], load_labels(dumps["training"]))
+detector.calibrate(features["held_out"], tpr=0.95).calibrate_p_values(features["held_out"])
+
+# %%
+# Files that took no part in fitting or calibrating, by the network's own confidence and by the
+# detector:
+figure, axes = plt.subplots(2, 1, figsize=(7, 5.6), layout="constrained")
+ScoreDistributionDisplay.from_predictions(
+    confidence["new"], {end: confidence[end] for end in UNSEEN}, bins=30, ax=axes[0]
+)
+axes[0].set(title="the network's own confidence", xlabel="largest probability")
+axes[1].set_title("the detector, and the threshold that 95 % of known files pass")
+display = ScoreDistributionDisplay.from_estimator(
+    detector, features["new"], {end: features[end] for end in UNSEEN}, bins=30, ax=axes[1]
+)
+
+# %%
+# Share of each kind that is called unseen:
+found = {part: np.mean(detector.p_value(features[part]) <= 0.05) for part in ("new", *UNSEEN)}
+pd.Series(found, name="called unseen").map("{:.0%}".format).to_frame()
 
 # %%
 # One model from bytes to p-values
 # --------------------------------
+#
+# The detector as a graph, behind the network. No Python is needed to run it.
 
-
-def behind(network, features, detector):
-    """The classifier and the detector as one model."""
-    exported = to_onnx(detector, alpha=0.05, behind=network)
-    return onnx.compose.merge_models(
-        *(network, exported),
-        io_map=[(features, "features")],
-        outputs=["target_label", "score", "p_value", "decision"],
-    )
+exported = to_onnx(detector, alpha=0.05, behind=network)
+together = onnx.compose.merge_models(
+    *(network, exported),
+    io_map=[(features_name, "features")],
+    outputs=["target_label", "score", "p_value", "decision"],
+)
 
 
 def report(model, paths):
@@ -208,39 +232,17 @@ def report(model, paths):
     table = pd.DataFrame(
         {
             "file": [path.name for path in paths],
-            "label": [KINDS[place] for place in probabilities.argmax(axis=1)],
+            "taken for": [KINDS[place] for place in probabilities.argmax(axis=1)],
             "p_value": p_values.round(4),
             "unseen": decisions == -1,
         }
     )
-    return table.sort_values("p_value", ignore_index=True)
+    return table.sort_values("p_value", ignore_index=True, kind="stable")
 
 
-def make_folder(folder):
-    """Put some files of known and of unseen kinds into a folder."""
-    paths = [*installed_files(SEEN[:6], 2, seed=1), *installed_files(UNSEEN, 3, seed=1)]
-    for number, path in enumerate(paths):
-        copyfile(path, folder / f"{number:02d}{path.suffix}")
+some = [*new[::12], *(path for paths in unseen.values() for path in paths[:3])]
+table = report(together, some)
+table.head(12)
 
-
-def main(folder=None, n_each=30):
-    """Walk it end to end, and return the report."""
-    network, features, weight, bias = read_network()
-    with TemporaryDirectory() as temporary:
-        target = Path(temporary) / "features.parquet"
-        dump(session(network), features, installed_files(SEEN, n_each), target)
-        detector = fitted_detector(target, weight, bias)
-        model = behind(network, features, detector)
-        if folder is None:
-            folder = Path(temporary) / "folder"
-            folder.mkdir()
-            make_folder(folder)
-        paths = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-        table = report(model, paths)
-    print(f"Of {len(table)} files, {table['unseen'].sum()} of a kind that was never seen:")
-    print(table[table["unseen"]].drop(columns="unseen").to_string(index=False))
-    return table
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:2])
+# %%
+folder.cleanup()
