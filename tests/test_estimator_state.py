@@ -15,11 +15,12 @@ from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors
 from skweiper.baselines import TemperatureScalingDetector
 from skweiper.model_selection import InlierOnly, WeiPerDetectorCV
 from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
+from tests.quick import quick
 from tests.tensors import BFloat16Tensor
 
 SEARCH = WeiPerDetectorCV(param_grid={"n_repeats": [2]}, cv=StratifiedKFold(2))
 ESTIMATORS = [
-    *(entry.estimator() for entry in all_detectors()),
+    *(quick(entry.estimator()) for entry in all_detectors()),
     *(ReAct(), VRA(), ASH(), SCALE(), RAS(), WeiPerTransformer(n_repeats=2), SEARCH),
     InlierOnly(WeiPerDetector(n_repeats=2)),
 ]

@@ -12,6 +12,7 @@ from skweiper import WeiPerTransformer, all_detectors
 from skweiper.base import as_fitted
 from skweiper.baselines import KNNDetector
 from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
+from tests.quick import quick
 
 OTHER_VALUES = {
     "alpha": 0.3,
@@ -59,7 +60,11 @@ OTHER_VALUES = {
 AT_ONCE = {"device", "engine", "verbose", "n_jobs"}
 NOT_VARIED = {"labels"}  # "y" asks for other labels in fit
 SHAPERS = [ReAct(), VRA(), ASH(), SCALE(), RAS()]
-ESTIMATORS = [*(entry.estimator() for entry in all_detectors()), *SHAPERS, WeiPerTransformer()]
+ESTIMATORS = [
+    *(quick(entry.estimator()) for entry in all_detectors()),
+    *SHAPERS,
+    WeiPerTransformer(),
+]
 
 
 def prepared(estimator, small):

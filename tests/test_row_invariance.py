@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from skweiper import WeiPerDetector, WeiPerTransformer, all_detectors, baselines
 from skweiper.scores import LOGIT_SCORES
 from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
+from tests.quick import quick
 
 N_TRAIN = 400
 N_QUERIES = 90
@@ -73,7 +74,7 @@ def fitted(entry, clinc150, train):
     parameters = head_of(clinc150) if entry.needs_head else {}
     if entry.needs_labels:
         parameters["temperature"] = 2.0
-    return entry.estimator(**parameters).fit(train)
+    return quick(entry.estimator(**parameters)).fit(train)
 
 
 @pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)

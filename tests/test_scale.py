@@ -10,6 +10,7 @@ from skweiper._weiper.engines.arrays import scaled_norms
 from skweiper._weiper.engines.numpy import feature_norms
 from skweiper.baselines import KNNDetector, NNGuideDetector, RelationGraphDetector
 from skweiper.shaping import ASH, SCALE
+from tests.quick import quick
 
 SCALES = [2.0**-100, 2.0**-76, 2.0**63, 2.0**100]  # squares leave single precision beyond 2**+-63
 
@@ -73,7 +74,7 @@ def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value,
     X = small["X"].astype(np.float64)
     y = (X @ small["weight"].T).argmax(axis=1)
     y[:2] = (y[:2] + 1) % 5
-    detector = entry.estimator()
+    detector = quick(entry.estimator())
     if entry.needs_head:
         detector.set_params(weight=small["weight"], bias=small["bias"])
     detector.fit(X, y)
@@ -88,7 +89,7 @@ def test_values_too_large_to_be_squared_are_refused_where_they_are(entry, value,
 @pytest.mark.parametrize("entry", all_detectors(), ids=lambda entry: entry.name)
 def test_no_scale_warns_of_arithmetic(entry, scale, small):
     X = small["X"].astype(np.float64)
-    detector = entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {}))
+    detector = quick(entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {})))
     if entry.needs_head:
         detector.set_params(weight=small["weight"], bias=small["bias"])
     for fitted_on in (X, scale * X):
@@ -121,7 +122,7 @@ WITH_HEAD = [entry for entry in all_detectors() if entry.needs_head]
 @pytest.mark.parametrize("entry", WITH_HEAD, ids=lambda entry: entry.name)
 def test_no_scale_of_the_head_warns_of_arithmetic(entry, scale, small):
     X, weight, bias = small["X"], scale * small["weight"], small["bias"]
-    detector = entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {}))
+    detector = quick(entry.estimator(**({"temperature": 1.0} if entry.needs_labels else {})))
     for head in ({"weight": weight}, {"weight": weight, "bias": bias}):
         detector.set_params(**head)
         finite_or_refused(lambda: detector.fit(X).score_samples(X))

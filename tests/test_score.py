@@ -17,6 +17,7 @@ from skweiper.baselines import LogitDetector
 from skweiper.metrics import auroc_scorer
 from skweiper.model_selection import InlierOnly
 from skweiper.registry import all_detectors
+from tests.quick import quick
 
 ENTRIES = all_detectors()
 pytestmark = pytest.mark.filterwarnings("ignore:EnsembleDetector leaves out")
@@ -34,7 +35,7 @@ def labelled():
 
 
 def detector_of(entry):
-    return entry.estimator(weight=np.eye(3)) if entry.needs_head else entry.estimator()
+    return quick(entry.estimator(weight=np.eye(3)) if entry.needs_head else entry.estimator())
 
 
 def is_id(y):

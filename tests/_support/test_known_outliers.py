@@ -23,8 +23,9 @@ from skweiper.baselines import (
 from skweiper.metrics import auroc_scorer
 from skweiper.model_selection import InlierOnly, OODSplit, WeiPerDetectorCV
 from skweiper.shaping import ReAct
+from tests.quick import quick
 
-DETECTORS = [entry.estimator() for entry in all_detectors()]
+DETECTORS = [quick(entry.estimator()) for entry in all_detectors()]
 TAKING_Y = [*DETECTORS, ReAct(), InlierOnly(KNNDetector(n_neighbors=3))]
 
 

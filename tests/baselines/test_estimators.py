@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skweiper import baselines
 from skweiper.baselines.base import HeadDetector
 from skweiper.shaping import ASH, RAS, SCALE, VRA, ReAct
+from tests.quick import quick
 
 # Without its classes, temperature scaling takes a temperature that is given.
 OPTIONS = {
@@ -39,7 +40,7 @@ def named(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:y holds 0 and 1 and no -1")  # the checks' own labels
-@parametrize_with_checks(AT_DEFAULTS + SHAPERS)
+@parametrize_with_checks([quick(clone(each)) for each in AT_DEFAULTS] + SHAPERS)
 def test_sklearn_compatible(estimator, check):
     check(estimator)
 

@@ -15,6 +15,7 @@ from skweiper.baselines import KNNDetector
 from skweiper.cli import SavedModel, load_model, save_model
 from skweiper.cli.model_files import TRUSTED
 from skweiper.scores import energy
+from tests.quick import quick
 
 sio = pytest.importorskip("skops.io")
 
@@ -25,7 +26,7 @@ EXTRA = [{"method": "msp"}, {"projection": "explicit"}]
 def fitted(clinc150):
     """Every detector of the library, with what else WeiPer can be, fitted and used."""
     X, y = clinc150.train[::6], clinc150.train_label[::6]
-    detectors = [entry.estimator() for entry in all_detectors()]
+    detectors = [quick(entry.estimator()) for entry in all_detectors()]
     detectors += [WeiPerDetector(**options) for options in EXTRA]
     head = {"weight": clinc150.weight, "bias": clinc150.bias}
     for detector in detectors:

@@ -16,6 +16,7 @@ from skweiper import WeiPerTransformer, all_detectors, shaping
 from skweiper.baselines import KNNDetector
 from skweiper.model_selection import InlierOnly, WeiPerDetectorCV
 from skweiper.shaping import FeatureShaper
+from tests.quick import quick
 
 
 class Subject(NamedTuple):
@@ -83,11 +84,7 @@ def public_shapers():
 
 
 GRID = {"n_repeats": [2], "lambda_1": [0.1, 1.0], "n_bins": [7]}
-QUICKER = {"kernel_pca": {"n_random_features": 64}}
-"""Parameters of which the default costs much and the attack loses nothing without it."""
-DETECTORS = [
-    Subject(entry.name, entry.estimator(**QUICKER.get(entry.name, {}))) for entry in all_detectors()
-]
+DETECTORS = [Subject(entry.name, quick(entry.estimator())) for entry in all_detectors()]
 SHAPERS = [Subject(shaper.__name__, shaper()) for shaper in public_shapers()]
 OTHERS = [
     Subject("transformer", WeiPerTransformer()),

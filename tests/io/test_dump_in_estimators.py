@@ -26,6 +26,7 @@ from skweiper.model_selection import (
 )
 from skweiper.shaping import ASH, SCALE, VRA, ReAct
 from tests.dump_files import NAMES, frame, package, write
+from tests.quick import quick
 
 N = 600
 
@@ -51,7 +52,7 @@ def lists(X, tmp_path, small_blocks):
     return open_features(write(tmp_path, "lists.parquet", X))
 
 
-ESTIMATORS = [*(entry.estimator() for entry in all_detectors())]
+ESTIMATORS = [*(quick(entry.estimator()) for entry in all_detectors())]
 ESTIMATORS += [ReAct(), ASH(), SCALE(), VRA(), WeiPerTransformer()]
 
 
