@@ -314,13 +314,14 @@ class EnsembleDetector(BaseDetector, BaseComposition):
         if X_cal is None:
             seen, held_out = _split_rows(len(rows), n_held_out, random_state)
             X_cal = _held_out_rows(rows, held_out)
+        X_cal = _checked_held_out(self, X_cal)
         self.detectors_ = self._in_parallel(
             (_fit_member, member, rows, seen, labels) for _, member in members
         )
         self.named_detectors_ = Bunch(
             **{name: member for (name, _), member in zip(members, self.detectors_, strict=True)}
         )
-        scores = self._member_scores(_checked_held_out(self, X_cal))
+        scores = self._member_scores(X_cal)
         self.standards_ = [Standard.of(each) for each in scores]
         return self._combined(scores)
 

@@ -123,6 +123,11 @@ def test_rows_to_standardise_by_may_be_given(data, members):
         alone = clone(member).fit(train)
         np.testing.assert_array_equal(fitted.score_samples(rows), alone.score_samples(rows))
         np.testing.assert_array_equal(standard.scores, np.sort(alone.score_samples(rows)))
+
+
+def test_held_out_rows_are_checked_before_anything_is_fitted(data, members, monkeypatch):
+    train, rows, _ = data
+    monkeypatch.setattr(ViMDetector, "fit", None)
     with pytest.raises(ValueError, match="features"):
         EnsembleDetector(members).fit(train, X_cal=rows[:, :5])
 
