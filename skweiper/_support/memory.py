@@ -24,6 +24,8 @@ SWEEP_SCORES = 1 / 4
 """The scores of some candidates, their ranks, and the temporaries of both."""
 TRANSFORMED_BLOCK = TRANSFORMED_CHUNK = 1 / 4
 """A block of repeats, with as much again for the next one, and a chunk of its perturbed logits."""
+DRAWN_PARTS = 1 / 32
+"""The directions that all threads draw at a time, with three times as much for temporaries."""
 GATHERED_BLOCK = 1 / 4
 """A block on its way to a device that keeps all of them."""
 FILE_BLOCKS = 1 / 8

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import betaincinv, ndtr, ndtri
 
+from skweiper._support.rows import row_slices
+
 N_KNOTS = 513
 FARTHEST = 9.0
 """Standard normal quantile where the table ends: one draw in 10^19 is farther out."""
@@ -16,8 +18,9 @@ CELL_BITS = 16
 """The standard normal distribution is cut into 2^16 equally probable cells."""
 UNIT = 2.0**16
 """What is one standard deviation in the table of normal values."""
-PART_BYTES = 3 * 2**15
-"""Directions that are drawn together: they stay in a core's cache until they are divided."""
+LARGEST_PART = 2**19
+"""Bytes of directions that are drawn together: fewer make threads wait for the interpreter, more
+leave a core's cache before they are divided."""
 STREAM_COORDINATES = 2**16
 """Coordinates of directions that are worth a stream: to begin one costs as much as 20,000."""
 
@@ -137,3 +140,18 @@ def draw_directions(n_directions, n_features, random_state):
     directions = directions.reshape(n_directions, n_features)
     directions /= np.sqrt(np.einsum("ij,ij->i", directions, directions))[:, None]
     return directions
+
+
+def write_directions(directions, n_together, random_state):
+    """Draw uniform directions into an array, some at a time; the draws do not depend on how many.
+
+    Parameters
+    ----------
+    directions : ndarray of shape (n_directions, n_features)
+        Overwritten.
+    n_together : int
+    random_state : RandomState
+    """
+    n_directions, n_features = directions.shape
+    for part in row_slices(n_directions, n_together):
+        directions[part] = draw_directions(part.stop - part.start, n_features, random_state)

@@ -5,20 +5,21 @@ are blocks: some consecutive repeats of the perturbation, drawn.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from skweiper._support.memory import rows_within
+from skweiper._support.memory import DRAWN_PARTS, memory_budget, rows_within
 from skweiper._support.row_products import weights_together
 from skweiper._support.rows import row_slices
 from skweiper._support.threads import available_threads, map_in_order
 from skweiper._weiper.draws import (
-    PART_BYTES,
+    LARGEST_PART,
     STREAM_COORDINATES,
-    draw_directions,
     draw_stratified_uniform,
     numbered_stream,
     sphere_marginal_quantile,
+    write_directions,
 )
 from skweiper.head import Head
 
@@ -184,14 +185,15 @@ class Perturbation:
             return block
         weight, together = block.weight, self._within_part(self._coordinates_per_repeat)
         parts = [weight[part] for part in row_slices(len(weight), together)]
-        self._for_each(self._add_head, parts, weight.size)
+        classes = row_slices(self.head.n_classes, self._within_part(self.head.n_features))
+        self._for_each(partial(self._add_head, classes), parts, weight.size)
         return ExplicitBlock(weight, self.head.bias.astype(np.float32))
 
     @np.errstate(over="ignore", invalid="ignore")  # anew in each thread
-    def _add_head(self, repeats):
+    def _add_head(self, classes, repeats):
         """Turn the directions of some repeats into their perturbed weights."""
         matrix, lengths = self.head.matrix, self.delta * self.head.norms[:, None]
-        for part in row_slices(self.head.n_classes, self._within_part(self.head.n_features)):
+        for part in classes:
             repeats[:, part] = matrix[part] + lengths[part] * repeats[:, part]
 
     @property
@@ -199,8 +201,12 @@ class Perturbation:
         return self.head.n_classes * self.head.n_features
 
     def _within_part(self, n_coordinates):
-        """How many times so many coordinates in double precision stay in a core's cache."""
-        return max(1, PART_BYTES // (8 * n_coordinates))
+        """How many times so many coordinates in double precision are worked on at once.
+
+        Asked for by the calling thread, whose `working_memory` it is.
+        """
+        part_bytes = min(LARGEST_PART, memory_budget(DRAWN_PARTS) // available_threads())
+        return max(1, part_bytes // (8 * n_coordinates))
 
     def _for_each(self, work, items, n_coordinates):
         """Do something with every item, by threads where there are coordinates enough."""
@@ -233,21 +239,16 @@ class Perturbation:
         """
         together = max(1, STREAM_COORDINATES // self._coordinates_per_repeat)
         shape = (len(numbers), self.head.n_classes, self.head.n_features)
-        weight = np.empty(shape, np.float32)
+        weight, rows = np.empty(shape, np.float32), self._within_part(shape[2])
 
         def draw(number):
             stream = streams.pop(number, None) or numbered_stream(self.seed, number)
             first, last = number * together, (number + 1) * together
             repeats = slice(max(first - numbers.start, 0), last - numbers.start)
-            self._write_directions(weight[repeats].reshape(-1, shape[2]), stream)
+            write_directions(weight[repeats].reshape(-1, shape[2]), rows, stream)
             if last > numbers.stop:
                 streams[number] = stream
 
         used = range(numbers.start // together, -(-numbers.stop // together))
         self._for_each(draw, used, weight.size)
         return ExplicitBlock(weight, np.zeros(shape[1], np.float32))
-
-    def _write_directions(self, directions, stream):
-        n_directions, n_features = directions.shape
-        for part in row_slices(n_directions, self._within_part(n_features)):
-            directions[part] = draw_directions(part.stop - part.start, n_features, stream)

@@ -61,7 +61,7 @@ def test_fit_and_score_stay_within_working_memory(
     if engine == "numba":
         pytest.importorskip("numba")
     monkeypatch.setattr(contract, "available_threads", lambda: n_threads)
-    rows = dump[: {100: N_SAMPLES, 2000: 120}.get(n_repeats, 300)]
+    rows = dump[: {100: N_SAMPLES, 2000: 60}.get(n_repeats, 300)]
     detector = WeiPerDetector(
         weight, projection=projection, n_repeats=n_repeats, engine=engine, random_state=0
     )

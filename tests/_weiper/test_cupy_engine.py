@@ -440,7 +440,7 @@ def test_a_perturbation_drawn_in_parts_is_one_block_on_the_device(cupy):
 def test_a_perturbation_that_no_longer_fits_is_drawn_in_blocks(cupy, monkeypatch):
     weight, X = make_data()
     detector = make_detector(
-        weight, method="energy", projection="explicit", n_repeats=4_000, device="cuda"
+        weight, method="energy", projection="explicit", n_repeats=1_500, device="cuda"
     )
     expected = detector.fit(X).score_samples(X)
     detector = copy.deepcopy(detector)  # which keeps no drawn perturbation

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import betaincinv
 from scipy.stats import kstest
+from sklearn import config_context
 
 from skweiper._weiper.draws import (
     UNIT,
@@ -106,7 +107,8 @@ def test_a_block_of_repeats_is_drawn_like_the_whole(shape):
     n_repeats = 5_600 if shape[0] == 4 else 5
     perturbation = Perturbation(head, "explicit", 1.5, n_repeats, 3)
     (whole,) = perturbation.blocks(np.inf)
-    parts = [block.weight for block in perturbation.blocks(perturbation.nbytes // 3)]
+    with config_context(working_memory=0.1):  # few directions at a time
+        parts = [block.weight for block in perturbation.blocks(perturbation.nbytes // 3)]
     assert len(parts) > 2
     np.testing.assert_array_equal(np.concatenate(parts), whole.weight)
     fewer = next(replace(perturbation, n_repeats=n_repeats // 2).blocks(np.inf))
