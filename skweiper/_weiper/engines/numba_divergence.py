@@ -61,12 +61,16 @@ def _sum_up(sums, counts, left):
 
 @inlined
 def _smooth_with_floor(density, sums, scale, epsilon):
-    """Means over windows plus epsilon, from running sums; return their total."""
+    """Means over windows plus epsilon, from running sums; return their total.
+
+    In a loop that also writes, the total would be taken in another order wherever the two arrays
+    happen to lie so close that the compiler's check for an overlap fails.
+    """
     window, total = sums.shape[0] - density.shape[0], 0.0
     for b in range(density.shape[0]):
-        value = (sums[b + window] - sums[b]) * scale + epsilon
-        density[b] = value
-        total += value
+        density[b] = (sums[b + window] - sums[b]) * scale + epsilon
+    for b in range(density.shape[0]):
+        total += density[b]
     return total
 
 
