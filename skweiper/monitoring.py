@@ -240,8 +240,10 @@ class StreamMonitor:
         validate_parameter_constraints(constraints, given, caller_name=type(self).__name__)
         self.detector = detector
         self.alpha, self.window, self.fdr = float(alpha), int(window), float(fdr)
-        scores = _calibration_scores_of(detector)
-        self.martingale = ExchangeabilityMartingale(scores, jump=jump, random_state=random_state)
+        self._calibration_scores = _calibration_scores_of(detector)
+        self.martingale = ExchangeabilityMartingale(
+            self._calibration_scores, jump=jump, random_state=random_state
+        )
         self.alarm_row: int | None = None
         self._recent_p_values, self._recent_ood = np.empty(0), np.empty(0, bool)
         self._history: list[dict[str, Any]] = []
@@ -259,6 +261,11 @@ class StreamMonitor:
         DataFrame of n_samples rows, with the index of X where X is a DataFrame
             `score` (higher = more in-distribution), `p_value` (conformal, small = OOD), `is_ood`
             (the decision of `predict`), `log10_wealth` after the row.
+
+        Raises
+        ------
+        ValueError
+            Bad values or shapes, or a detector that was calibrated anew since the stream began.
         """
         return self.update_scores(self.detector.score_samples(X), index_of(X))
 
@@ -280,8 +287,10 @@ class StreamMonitor:
         Raises
         ------
         ValueError
-            Scores that are not finite or not one-dimensional, or an index of another length.
+            Scores that are not finite or not one-dimensional, an index of another length, or a
+            detector that was calibrated anew since the stream began.
         """
+        self._check_still_calibrated()
         scores = finite_vector(scores, "scores", may_be_empty=True)
         if index is not None and len(index) != len(scores):
             raise ValueError(
@@ -290,7 +299,7 @@ class StreamMonitor:
         rows = pd.DataFrame(
             {
                 "score": scores,
-                "p_value": conformal_p_values(_calibration_scores_of(self.detector), scores),
+                "p_value": conformal_p_values(self._calibration_scores, scores),
                 "is_ood": scores < self.detector.offset_,
                 "log10_wealth": self.martingale.update(scores),
             },
@@ -298,6 +307,15 @@ class StreamMonitor:
         )
         self._remember(rows)
         return rows
+
+    def _check_still_calibrated(self):
+        """Refuse p-values among other scores than those that the wealth was won from."""
+        scores = getattr(self.detector, "conformal_scores_", None)
+        if scores is None or not np.array_equal(scores, self._calibration_scores):
+            raise ValueError(
+                "The detector was fitted or calibrated anew since this monitor began: its p-values "
+                "would be of two detectors. Begin with a new StreamMonitor."
+            )
 
     def _remember(self, rows):
         """Move the window on, and note the alarm and the rates."""

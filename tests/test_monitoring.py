@@ -1,5 +1,6 @@
 """Exchangeability martingales: fair under exchangeability, soon rich where a stream drifts."""
 
+import copy
 import io
 
 import numpy as np
@@ -144,6 +145,21 @@ def test_a_state_of_another_detector_is_refused(detector, clinc150):
         StreamMonitor.from_state(other, state)
     with pytest.raises(ValueError, match="no state of a StreamMonitor"):
         StreamMonitor.from_state(detector, {})
+
+
+def test_a_detector_that_is_calibrated_anew_is_refused(detector, clinc150):
+    calibrated = copy.deepcopy(detector)
+    monitor = StreamMonitor(calibrated)
+    before = monitor.update(clinc150.test[:5])
+    calibrated.calibrate_p_values(clinc150.validation[:60])
+    with pytest.raises(ValueError, match="calibrated anew"):
+        monitor.update(clinc150.test[5:9])
+    assert monitor.martingale.n_seen == len(before) == monitor.history.n_seen.iloc[-1]
+    calibrated.calibrate_p_values(clinc150.validation)
+    monitor.update(clinc150.test[5:9])  # the same rows, the same scores
+    calibrated.fit(clinc150.train)
+    with pytest.raises(ValueError, match="calibrated anew"):
+        monitor.update(clinc150.test[9:12])
 
 
 def test_bad_input_is_refused(detector, clinc150):
