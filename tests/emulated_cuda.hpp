@@ -79,6 +79,8 @@ static void increment(SharedAddress address) {
 
 static float power_of_two(float exponent) { return std::exp2(exponent); }
 static float log_of_two(float value) { return std::log2(value); }
+static double widened(float value) { return value; }
+static float narrowed(double value) { return (float)value; }
 static int __float_as_int(float value) {
     int bits;
     std::memcpy(&bits, &value, sizeof bits);

@@ -236,3 +236,6 @@ def test_kernels_compile(compiled, architecture, tmp_path):
         assert f".entry {kernel}(" in ptx
     # The engine's compiler may contract neither of the two roundings of a bin's position.
     assert "sub.rn.ftz.f32" in ptx and "mul.rn.ftz.f32" in ptx
+    # Nor may it flush the features' squares, which are taken in double precision for that.
+    norms = ptx.partition(".entry examine_rows_norms(")[2].partition(".entry")[0]
+    assert "cvt.f64.f32" in norms and "cvt.rn.f32.f64" in norms and "cvt.ftz.f64.f32" not in norms

@@ -11,16 +11,6 @@
 #define LIFT 64.0f
 #define ONE_LIFTED_BACK 5.421010862427522e-20f
 
-__device__ __forceinline__ double sum_of_lanes(double term, int lanes) {
-    for (int step = lanes / 2; step > 0; step /= 2) term += __shfl_xor_sync(FULL_WARP, term, step);
-    return term;
-}
-
-__device__ __forceinline__ int sum_of_lanes(int term, int lanes) {
-    for (int step = lanes / 2; step > 0; step /= 2) term += __shfl_xor_sync(FULL_WARP, term, step);
-    return term;
-}
-
 // A distance as an integer of the same order, from the exponent's eight bits down.
 __device__ __forceinline__ unsigned key_of(float distance) {
     return (unsigned)__float_as_int(distance) << 1;

@@ -38,6 +38,19 @@ __device__ __forceinline__ float log_of_two(float value) {
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(value));
     return logarithm;
 }
+
+// Conversions of the compiler's flush to zero what is below the normal numbers.
+__device__ __forceinline__ double widened(float value) {
+    double wide;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(wide) : "f"(value));
+    return wide;
+}
+
+__device__ __forceinline__ float narrowed(double value) {
+    float narrow;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(narrow) : "d"(value));
+    return narrow;
+}
 #endif
 
 extern __shared__ int histograms[];
@@ -186,9 +199,16 @@ __device__ __forceinline__ void write_counts(const int* cells, int n_copies, int
     }
 }
 
+// The sum over each so many lanes of a warp, in all of them.
+template <typename Number>
+__device__ __forceinline__ Number sum_of_lanes(Number term, int lanes) {
+    for (int step = lanes / 2; step > 0; step /= 2) term += __shfl_xor_sync(FULL_WARP, term, step);
+    return term;
+}
+
 // The sum over all threads of a block, in thread 0.
 __device__ __forceinline__ double block_sum(double term, double* warp_sums) {
-    for (int step = 16; step > 0; step /= 2) term += __shfl_xor_sync(FULL_WARP, term, step);
+    term = sum_of_lanes(term, 32);
     if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = term;
     __syncthreads();
     double total = 0.0;
@@ -319,11 +339,11 @@ __device__ __forceinline__ void examine(const float* values, int n_values, int n
     for (int i = threadIdx.x; i < n_values; i += blockDim.x) {
         const float value = row[i];
         if (COUNTS) histogram.count(value, 0u);
-        if (NORMS) squares += (double)value * (double)value;
+        if (NORMS) squares += widened(value) * widened(value);
     }
     if (NORMS) {
         squares = block_sum(squares, warp_sums);
-        if (threadIdx.x == 0) norms[blockIdx.x] = (float)sqrt(squares);
+        if (threadIdx.x == 0) norms[blockIdx.x] = narrowed(sqrt(squares));
     }
     if (!COUNTS) return;
     __syncthreads();
