@@ -32,6 +32,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
 from skweiper import WeiPerDetector, all_detectors
+from skweiper._support.inner_estimators import seeds_of
 from skweiper.baselines import LogitDetector, dice_weight
 from skweiper.datasets import load_clinc150
 from skweiper.metrics import auroc, fpr95
@@ -108,11 +109,6 @@ def score_cases(data):
                 return with_shaping(data, before, detector)
 
             yield Case(f"WeiPer+{method}", before, make, is_repeated=True)
-
-
-def seeds_of(estimator):
-    """The parameters that hold a seed, those of a pipeline's steps included."""
-    return [name for name in estimator.get_params() if name.endswith("random_state")]
 
 
 def seeded(estimator, seed):

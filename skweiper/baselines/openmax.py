@@ -11,6 +11,7 @@ from skweiper._support.parameters import Interval
 from skweiper._typing import ClassSource
 from skweiper.baselines.base import ClassDetector, MembersDetector, warn_of_negative
 from skweiper.baselines.moments import class_means, squared_distances
+from skweiper.scores import max_logit
 
 STEEPEST_SHAPE = 1e6
 """A tail without spread has an infinite shape: the distribution function becomes a step."""
@@ -103,10 +104,10 @@ class OpenMaxDetector(MembersDetector):
     def _learn(self, rows, labels):
         n_classes = self.head_.n_classes
         members = self._members(rows, labels)
-        logits = ((part, self.head_.logits(features)) for part, features in self._chunks(rows))
-        self.mean_logits_, _ = class_means(logits, members, n_classes)
+        largest = np.empty(len(rows))
+        self.mean_logits_, _ = class_means(self._logit_chunks(rows, largest), members, n_classes)
         warn_of_negative(
-            self._map_rows(rows, self._largest_logit),
+            largest,
             "largest logit",
             "a negative logit that loses a share of itself becomes larger, so that what is extreme "
             "looks known. Add a constant to the head's bias.",
@@ -119,6 +120,13 @@ class OpenMaxDetector(MembersDetector):
             self.tail_start_[label] = tail[0]
             fitted = fit_weibull(tail - tail[0] + 1)
             self.tail_shape_[label], self.tail_scale_[label] = fitted
+
+    def _logit_chunks(self, rows, largest):
+        """Yield (slice, logits) of consecutive rows, and note the largest of each row."""
+        for part, features in self._chunks(rows):
+            logits = self.head_.logits(features)
+            largest[part] = max_logit(logits)
+            yield part, logits
 
     def _own_distances(self, rows, members):
         """Distance of each row's logits to the mean of its class."""
